@@ -1,0 +1,156 @@
+"""All settings of a process: read once in the entry point, checked, frozen, and passed down.
+
+Sources, strongest first: `STREAMRANK_*` environment variables, a TOML file (`--config`, or the path in
+`STREAMRANK_CONFIG`), the defaults below. Secrets are `SecretStr`: they never appear in a log or an error.
+"""
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from streams.errors import Misuse
+
+ENV_PREFIX = "STREAMRANK_"
+Prefix = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{0,64}$")]
+
+
+class Settings(BaseSettings):
+    """Settings of every Streamrank process; each field is also the environment variable STREAMRANK_<FIELD>."""
+
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, frozen=True, extra="forbid")
+
+    # Kafka
+    kafka_bootstrap: str = "127.0.0.1:9092"
+    kafka_security: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
+    kafka_username: str | None = None
+    kafka_password: SecretStr | None = None
+    kafka_ca_file: Path | None = None
+    kafka_cert_file: Path | None = None
+    kafka_key_file: Path | None = None
+    kafka_group: str = "streamrank"
+    kafka_instance_id: str | None = Field(None, description="static membership, if set")
+    kafka_session_timeout_s: float = Field(10.0, gt=0)
+    kafka_fetch_max_wait_ms: int = Field(10, ge=1, description="how long a fetch may wait for data")
+    topic_prefix: Prefix = ""
+    partitions: int = Field(32, ge=1, le=4096, description="of every topic keyed by user; cannot change")
+    replication: int = Field(1, ge=1)
+
+    # Redis
+    redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
+    redis_username: str | None = None
+    redis_password: SecretStr | None = None
+    redis_cluster: bool = False
+    redis_ca_file: Path | None = None
+    redis_timeout_s: float = Field(2.0, gt=0)
+    key_prefix: Prefix = ""
+
+    # Triton
+    triton_address: str = "127.0.0.1:8001"
+    triton_ssl: bool = False
+    triton_ca_file: Path | None = None
+    triton_cert_file: Path | None = None
+    triton_key_file: Path | None = None
+    triton_model: str = "ranker"
+    triton_version: int = Field(1, ge=1)
+    triton_timeout_s: float = Field(0.1, gt=0, description="after which a simpler ranker answers")
+
+    # What is served
+    candidates: int = Field(200, ge=1, le=1000, description="how many candidates the ranker scores")
+    push_on: frozenset[Literal["click", "cart", "purchase", "search"]] = frozenset()
+    push_every_ms: int = Field(5_000, ge=0, description="at most one pushed slate a user in that time")
+    max_future_ms: int = Field(86_400_000, ge=0, description="how far `at_ms` may lie after Kafka's time")
+
+    # The worker
+    batch_events: int = Field(2_000, ge=1, description="at most so many events a micro-batch")
+    cached_users: int = Field(200_000, ge=1, description="decoded user states kept in the process")
+    state_ttl_s: int = Field(430 * 86_400, ge=86_400, description="Redis EXPIRE of a user's state")
+    snapshot_every_ms: int = Field(250, ge=1, description="how old the counters of readers may be")
+    snapshot_every_events: int | None = Field(None, ge=1, description="for tests: refresh by count")
+    tick_after_ms: int = Field(5_000, ge=100, description="silence after which a partition gets a tick")
+    metrics_port: int | None = Field(None, ge=0, le=65535, description="Prometheus, on loopback")
+
+    @model_validator(mode="after")
+    def _sasl_is_complete(self) -> "Settings":
+        if self.kafka_security.startswith("SASL") and not (self.kafka_username and self.kafka_password):
+            raise ValueError(
+                f"kafka_security {self.kafka_security} needs kafka_username and kafka_password"
+            )
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Put the environment above the file, which arrives as init arguments."""
+        return (env_settings, init_settings)
+
+    def topic(self, name: str) -> str:
+        """Return the name on the broker of the topic `name`."""
+        return self.topic_prefix + name
+
+    def kafka_client_config(self) -> dict[str, str | int]:
+        """Return the connection in librdkafka's names, for confluent-kafka."""
+        config: dict[str, str | int | None] = {
+            "bootstrap.servers": self.kafka_bootstrap,
+            "security.protocol": self.kafka_security,
+            "ssl.ca.location": _path(self.kafka_ca_file),
+            "ssl.certificate.location": _path(self.kafka_cert_file),
+            "ssl.key.location": _path(self.kafka_key_file),
+        }
+        if self.kafka_security.startswith("SASL"):
+            config["sasl.mechanism"] = self.kafka_sasl_mechanism
+            config["sasl.username"] = self.kafka_username
+            config["sasl.password"] = self.kafka_password and self.kafka_password.get_secret_value()
+        return {name: value for name, value in config.items() if value is not None}
+
+
+def _path(path: Path | None) -> str | None:
+    return None if path is None else str(path)
+
+
+def load_settings(config: Path | None = None, **overrides: Any) -> Settings:
+    """Read the settings of this process; `overrides` (flags) are strongest of all.
+
+    Raises:
+        Misuse: naming each wrong field, what is wrong with it, and where it may come from; never its value.
+    """
+    if config is None and os.environ.get(ENV_PREFIX + "CONFIG"):
+        config = Path(os.environ[ENV_PREFIX + "CONFIG"])
+    _refuse_unknown_variables()
+    values = _read_toml(config) if config else {}
+    try:
+        loaded = Settings(**values)
+        if overrides:
+            loaded = Settings.model_validate(loaded.model_dump() | overrides)
+    except ValidationError as exc:
+        wrong = "; ".join(
+            f"{'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']}" for e in exc.errors(include_input=False)
+        )
+        raise Misuse(f"settings: {wrong} (from {ENV_PREFIX}<FIELD> or {config or 'a TOML file'})") from exc
+    return loaded
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except OSError as exc:
+        raise Misuse(f"{path}: cannot read the settings file: {exc.strerror}") from exc
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise Misuse(f"{path}: not a TOML file: {exc}") from exc
+
+
+def _refuse_unknown_variables() -> None:
+    known = {ENV_PREFIX + name.upper() for name in Settings.model_fields} | {ENV_PREFIX + "CONFIG"}
+    for name in os.environ:
+        if name.startswith(ENV_PREFIX) and name not in known:
+            raise Misuse(f"{name}: no such setting; `streamrank doctor` lists them")

@@ -1,0 +1,1 @@
+"""Where state lives: the `FeatureStore` protocol and its two homes, memory and Redis."""

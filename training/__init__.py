@@ -1,0 +1,1 @@
+"""The PyTorch side of Streamrank: data set, training, export. Serving never imports it."""
