@@ -44,3 +44,15 @@ class BadEvent(StreamrankError):
         super().__init__(f"{path}: {reason}")
         self.reason = reason
         self.path = path
+
+
+class RankerUnavailable(StreamrankError):
+    """A ranker did not answer in time or at all: the worker serves a simpler one; look at Triton if it lasts."""
+
+
+class StackFailed(StreamrankError):
+    """A server of the embedded stack does not start or keeps crashing: read the log file that it names."""
+
+
+class StackBusy(StreamrankError):
+    """Another embedded stack runs in this folder: stop it, or name another folder."""

@@ -1,0 +1,63 @@
+"""Does the server answer what the file says? Golden inputs through Triton and through onnxruntime, compared.
+
+A version is served to people only after `probe` returned. It exists because a Python backend can answer
+garbage with every status green (see triton_models/backends/streamrank_onnx/model.py).
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from tritonclient.utils import InferenceServerException
+
+from inference.onnx_ranker import OnnxRanker
+from inference.ranker import RankerInputs
+from inference.tensors import FEATURES, HASH_BUCKETS, HISTORY, MAX_BATCH_SIZE
+from inference.triton_ranker import TritonAddress, decode, encode
+from streams.errors import BadModel, RankerUnavailable
+
+# Largest difference in a probability that counts as agreement. Another kernel rounds; a wrong tensor
+# differs by more.
+TOLERANCE: Final = 1e-5
+# (B, K) of the golden inputs: the smallest, a usual request, an odd batch, the largest batch.
+SHAPES: Final = ((1, 1), (1, 200), (3, 37), (MAX_BATCH_SIZE, 20))
+
+
+def golden_inputs(seed: int = 7) -> Iterator[RankerInputs]:
+    """Yield the same seeded batches every time, one per entry of `SHAPES`, with some padding in each."""
+    generator = np.random.default_rng(seed)
+    for batch, candidates in SHAPES:
+        features = generator.normal(size=(batch, candidates, len(FEATURES))).astype(np.float32)
+        items = generator.integers(0, HASH_BUCKETS, size=(batch, candidates), dtype=np.int32)
+        history = generator.integers(0, HASH_BUCKETS, size=(batch, HISTORY), dtype=np.int32)
+        history[:, HISTORY // 2 :] *= generator.integers(0, 2, size=(batch, 1), dtype=np.int32)
+        yield RankerInputs(features, items, history)
+
+
+def probe(address: TritonAddress, model: str, version: int, folder: Path, timeout_s: float = 10.0) -> None:
+    """Compare the server's `model`/`version` with the file in `folder`; raise `BadModel` with the difference.
+
+    `folder` is the model's folder (it holds `<version>/model.onnx`); `timeout_s` bounds each call.
+    """
+    reference = OnnxRanker(folder, version)
+    name = f"{model}/{version}"
+    lowest, highest = np.inf, -np.inf
+    client = address.sync_client()
+    try:
+        for inputs in golden_inputs():
+            expected = reference.score(inputs)
+            result = client.infer(model, encode(inputs), model_version=str(version), client_timeout=timeout_s)
+            p = decode(result, inputs, name)
+            worst = float(np.abs(p - expected).max())
+            if worst > TOLERANCE:
+                raise BadModel(
+                    f"{name}: the server differs from model.onnx by {worst:.2g} (limit {TOLERANCE:g})"
+                )
+            lowest, highest = min(lowest, float(p.min())), max(highest, float(p.max()))
+    except (InferenceServerException, RankerUnavailable) as exc:
+        raise BadModel(f"{name}: the server failed on golden inputs: {exc}") from exc
+    finally:
+        client.close()
+    if not 0 <= lowest < highest <= 1:
+        raise BadModel(f"{name}: answers lie in [{lowest:g}, {highest:g}], which are no varied probabilities")

@@ -1,0 +1,132 @@
+"""The tensor contract between Streamrank and every ranker: names, dtypes, shapes and units, declared once.
+
+Who writes from it: the worker's encoder (fills `RANKER_INPUTS`), the training export (names and checks the
+ONNX graph) and `config_pbtxt` (the text Triton reads; `triton_models/ranker/config.pbtxt` must equal it).
+
+Shape letters: B requests, K candidates, T history, F features, H heads. B and K are dynamic, the rest is
+fixed. Invariant: every tensor is batch-first, and a row's scores do not depend on the other rows of its
+batch.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+
+Dtype = Literal["FP32", "INT32"]
+Target = Literal["cpu", "gpu"]
+
+# Order is the contract: a trained ranker reads column f as FEATURES[f]. Changing it means retraining.
+FEATURES: Final[tuple[str, ...]] = tuple(f"f{index:02d}" for index in range(32))
+HEADS: Final[tuple[str, ...]] = ("click", "cart", "purchase")
+# Buckets that item ids are hashed into; 0 is padding. More buckets: fewer collisions, a larger embedding
+# table.
+HASH_BUCKETS: Final = 16_384
+# Items of history a ranker sees, newest first. More: a longer memory, and a larger request.
+HISTORY: Final = 20
+# Requests in one call to Triton; the client splits larger batches. More: fewer calls, longer ones.
+MAX_BATCH_SIZE: Final = 64
+# The embedded server's backend: a folder of this name beside Triton's Python backend (see
+# triton_models/README.md).
+CPU_BACKEND: Final = "streamrank_onnx"
+
+_NUMPY: Final[dict[Dtype, type[np.generic]]] = {"FP32": np.float32, "INT32": np.int32}
+_ONNX: Final[dict[Dtype, str]] = {"FP32": "FLOAT", "INT32": "INT32"}
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """One named tensor; `shape` counts the batch: a letter where it is dynamic, a number where it is fixed."""
+
+    name: str
+    dtype: Dtype
+    shape: tuple[int | str, ...]
+    doc: str
+
+    @property
+    def numpy(self) -> np.dtype[np.generic]:
+        """The numpy dtype of the values."""
+        return np.dtype(_NUMPY[self.dtype])
+
+    @property
+    def triton(self) -> str:
+        """The dtype as `config.pbtxt` spells it."""
+        return f"TYPE_{self.dtype}"
+
+    @property
+    def onnx(self) -> str:
+        """The dtype as the name of a member of `onnx.TensorProto`."""
+        return _ONNX[self.dtype]
+
+    @property
+    def dims(self) -> tuple[int, ...]:
+        """The shape as `config.pbtxt` wants it: without the batch, -1 where it is dynamic."""
+        return tuple(size if isinstance(size, int) else -1 for size in self.shape[1:])
+
+    def fits(self, shape: tuple[int, ...]) -> bool:
+        """Tell whether an array of `shape` has this tensor's rank and fixed sizes."""
+        pairs = zip(shape, self.shape, strict=False)
+        return len(shape) == len(self.shape) and all(isinstance(w, str) or n == w for n, w in pairs)
+
+
+RANKER_INPUTS: Final = (
+    Tensor(
+        "features",
+        "FP32",
+        ("B", "K", len(FEATURES)),
+        "features of a candidate for its user, named by FEATURES",
+    ),
+    Tensor(
+        "item_ids", "INT32", ("B", "K"), "hash bucket of the candidate, 1 to HASH_BUCKETS - 1; 0 is padding"
+    ),
+    Tensor(
+        "history_ids",
+        "INT32",
+        ("B", HISTORY),
+        "hash buckets of the user's last items, newest first; 0 is padding",
+    ),
+)
+RANKER_OUTPUTS: Final = (
+    Tensor(
+        "p",
+        "FP32",
+        ("B", "K", len(HEADS)),
+        "probability in [0, 1] that the candidate, if seen, gets each of HEADS",
+    ),
+)
+
+# Where the ranker runs. cpu: the embedded server. gpu: a stock Triton image with TensorRT behind onnxruntime.
+_TARGETS: Final[dict[Target, tuple[str, str]]] = {
+    "cpu": (CPU_BACKEND, "instance_group [ { kind: KIND_CPU, count: 1 } ]\n"),
+    "gpu": (
+        "onnxruntime",
+        "instance_group [ { kind: KIND_GPU, count: 1 } ]\n"
+        'optimization { execution_accelerators { gpu_execution_accelerator : [ { name : "tensorrt"\n'
+        '  parameters { key: "precision_mode" value: "FP32" }\n'
+        '  parameters { key: "max_workspace_size_bytes" value: "1073741824" } } ] } }\n',
+    ),
+}
+
+
+def _entries(kind: str, tensors: tuple[Tensor, ...]) -> str:
+    rows = (f'  {{ name: "{t.name}", data_type: {t.triton}, dims: {list(t.dims)} }}' for t in tensors)
+    return f"{kind} [\n" + ",\n".join(rows) + "\n]\n"
+
+
+def config_pbtxt(model_name: str, target: Target) -> str:
+    """Return Triton's `config.pbtxt` for a ranker of this contract; the ONNX file is the same for both targets.
+
+    All versions in the folder are served, because requests name theirs and a swap must never unload the
+    other.
+    """
+    backend, placement = _TARGETS[target]
+    return (
+        "# Generated from inference/tensors.py; do not edit.\n"
+        f'name: "{model_name}"\n'
+        f'backend: "{backend}"\n'
+        f"max_batch_size: {MAX_BATCH_SIZE}\n"
+        "version_policy { all {} }\n"
+        + _entries("input", RANKER_INPUTS)
+        + _entries("output", RANKER_OUTPUTS)
+        + placement
+    )
