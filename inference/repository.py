@@ -7,6 +7,7 @@ appears in it half-written: a folder is copied under a temporary name on the sam
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 from tritonclient.utils import InferenceServerException
 
@@ -60,7 +61,8 @@ def await_ready(address: TritonAddress, model: str, version: int, timeout_s: flo
         client.close()
 
 
-def _is_ready(client: object, model: str, version: int) -> bool:
+def _is_ready(client: Any, model: str, version: int) -> bool:
     try:
-        return bool(client.is_model_ready(model, str(version), client_timeout=2.0))  # type:
-        ignore[attr-defined] except InferenceServerException: return False
+        return bool(client.is_model_ready(model, str(version), client_timeout=2.0))
+    except InferenceServerException:
+        return False

@@ -26,8 +26,7 @@ HASH_BUCKETS: Final = 16_384
 HISTORY: Final = 20
 # Requests in one call to Triton; the client splits larger batches. More: fewer calls, longer ones.
 MAX_BATCH_SIZE: Final = 64
-# The embedded server's backend: a folder of this name beside Triton's Python backend (see
-# triton_models/README.md).
+# The embedded server's backend: a folder of this name beside Triton's Python backend.
 CPU_BACKEND: Final = "streamrank_onnx"
 
 _NUMPY: Final[dict[Dtype, type[np.generic]]] = {"FP32": np.float32, "INT32": np.int32}
@@ -36,7 +35,7 @@ _ONNX: Final[dict[Dtype, str]] = {"FP32": "FLOAT", "INT32": "INT32"}
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """One named tensor; `shape` counts the batch: a letter where it is dynamic, a number where it is fixed."""
+    """One named tensor; `shape` counts the batch: a letter where dynamic, a number where fixed."""
 
     name: str
     dtype: Dtype
@@ -114,7 +113,7 @@ def _entries(kind: str, tensors: tuple[Tensor, ...]) -> str:
 
 
 def config_pbtxt(model_name: str, target: Target) -> str:
-    """Return Triton's `config.pbtxt` for a ranker of this contract; the ONNX file is the same for both targets.
+    """Return Triton's `config.pbtxt` for a ranker of this contract; both targets take the same ONNX file.
 
     All versions in the folder are served, because requests name theirs and a swap must never unload the
     other.

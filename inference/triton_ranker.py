@@ -26,7 +26,7 @@ _RECONNECT_MS = (100, 1_000)
 
 @dataclass(frozen=True, slots=True)
 class TritonAddress:
-    """Where Triton answers gRPC, and with which certificates (paths of PEM files; none: the system's roots)."""
+    """Where Triton answers gRPC, and with which certificates (PEM files; none: the system's roots)."""
 
     url: str  # host:port
     ssl: bool = False
@@ -95,7 +95,7 @@ class TritonRanker:
         return TritonRanker(self._address, version, self._name, self._connected())
 
     async def rank(self, inputs: RankerInputs, timeout_s: float) -> Ranked:
-        """Score the batch, all of it within `timeout_s`; raise `RankerUnavailable` on time-out or any error."""
+        """Score the batch, all of it within `timeout_s`; raise `RankerUnavailable` on any fault."""
         chunks = list(inputs.chunks(MAX_BATCH_SIZE))
         try:
             async with asyncio.timeout(timeout_s):

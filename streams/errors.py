@@ -47,7 +47,7 @@ class BadEvent(StreamrankError):
 
 
 class RankerUnavailable(StreamrankError):
-    """A ranker did not answer in time or at all: the worker serves a simpler one; look at Triton if it lasts."""
+    """A ranker did not answer in time: the worker serves a simpler one; if it lasts, look at Triton."""
 
 
 class StackFailed(StreamrankError):

@@ -30,7 +30,7 @@ class TritonPythonModel:
     """One version of one model; Triton gives each its own process."""
 
     def initialize(self, args: dict[str, str]) -> None:
-        """Open the ONNX file of `args["model_version"]`; what it raises becomes the reason that the load failed."""
+        """Open the ONNX file of `args["model_version"]`; what it raises is why the load failed."""
         sys.unraisablehook = _drop_harmless
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = THREADS
