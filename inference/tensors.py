@@ -17,7 +17,15 @@ Dtype = Literal["FP32", "INT32"]
 Target = Literal["cpu", "gpu"]
 
 # Order is the contract: a trained ranker reads column f as FEATURES[f]. Changing it means retraining.
-FEATURES: Final[tuple[str, ...]] = tuple(f"f{index:02d}" for index in range(32))
+# What each is, and its unit: `streams/features/encode.py`.
+FEATURES: Final[tuple[str, ...]] = (
+    "own", "own_bought", "own_rate", "own_days", "own_place", "own_share", "own_due", "own_gap",
+    "own_touches", "own_clicked", "own_carted", "own_liked", "own_uncarted",
+    "pair_total", "pair_last", "pair_second", "pair_third", "pair_best", "pair_hits",
+    "popular", "trend", "rising", "fused",
+    "category_0", "category_1", "category_2", "brand", "price", "price_gap", "new",
+    "user_baskets", "user_items", "user_away", "kind_similar", "kind_bundle", "kind_search",
+)  # fmt: skip
 HEADS: Final[tuple[str, ...]] = ("click", "cart", "purchase")
 # Buckets that item ids are hashed into; 0 is padding. More buckets: fewer collisions, a larger embedding
 # table.

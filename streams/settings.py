@@ -77,9 +77,7 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _sasl_is_complete(self) -> "Settings":
         if self.kafka_security.startswith("SASL") and not (self.kafka_username and self.kafka_password):
-            raise ValueError(
-                f"kafka_security {self.kafka_security} needs kafka_username and kafka_password"
-            )
+            raise ValueError(f"kafka_security {self.kafka_security} needs kafka_username and kafka_password")
         return self
 
     @classmethod
@@ -110,7 +108,7 @@ class Settings(BaseSettings):
         if self.kafka_security.startswith("SASL"):
             config["sasl.mechanism"] = self.kafka_sasl_mechanism
             config["sasl.username"] = self.kafka_username
-            config["sasl.password"] = self.kafka_password and self.kafka_password.get_secret_value()
+            config["sasl.password"] = self.kafka_password.get_secret_value() if self.kafka_password else None
         return {name: value for name, value in config.items() if value is not None}
 
 

@@ -93,7 +93,7 @@ class Forget(_FromUser, frozen=True, tag="forget", gc=False):
 
 
 class Alias(_FromUser, frozen=True, tag="alias", gc=False):
-    """This anonymous `user_id` is the user `login`: its history moves there."""
+    """The anonymous `user_id` is the user `login`: its history moves there."""
 
     login: Id
 
@@ -157,7 +157,7 @@ UserEvent = (
 )  # fmt: skip
 Event = UserEvent | Tick
 
-_DECODER = msgspec.json.Decoder(Event)
+_DECODER: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 
 
 def decode_event(raw: bytes) -> Event:

@@ -13,7 +13,7 @@ from msgspec import Meta
 from streams.errors import BadEvent
 
 MAX_MESSAGE_BYTES = 1_000_000
-MAX_ID_LENGTH = 256
+MAX_ID_LENGTH = 128
 MAX_ITEMS = 1_000
 MIN_AT_MS = 788_918_400_000
 """1995-01-01. An `at_ms` below it is nearly always seconds sent as milliseconds."""
@@ -21,9 +21,7 @@ MAX_AT_MS = 4_102_444_800_000
 """2100-01-01. An `at_ms` above it is nearly always microseconds."""
 
 Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID_LENGTH)]
-AtMs = Annotated[
-    int, Meta(ge=MIN_AT_MS, le=MAX_AT_MS, description="milliseconds since 1970-01-01 UTC")
-]
+AtMs = Annotated[int, Meta(ge=MIN_AT_MS, le=MAX_AT_MS, description="milliseconds since 1970-01-01 UTC")]
 Text = Annotated[str, Meta(max_length=20_000)]
 Query = Annotated[str, Meta(min_length=1, max_length=1_000)]
 Price = Annotated[float, Meta(ge=0, le=1e12)]

@@ -1,0 +1,1 @@
+"""What is known of users and items, as pure values: folds over events, and their encoding as tensors."""

@@ -1,0 +1,39 @@
+"""The counters that one event changes: what is popular, and what follows what. Pure, like the fold.
+
+Rows and fields as the store keeps them, all integers in buckets of event time; decay happens when they are read:
+
+    i:<item>   <day>:<signal>       how often the item got that signal that day
+    n:<item>   <month>:<next>       how often, and how closely, `next` came after the item, in thousandths
+
+Directed co-visitation: an event on j adds 1/sqrt(d) to the pair (i, j) for the item i that the user touched d
+different items before, d <= WINDOW.
+"""
+
+from collections.abc import Iterator
+
+from streams.contracts import events as ev
+from streams.features.user import UserState
+
+DAY_MS = 86_400_000
+MONTH_DAYS = 30
+"""Days a bucket of co-visitation counts spans."""
+WINDOW = 4
+PAIR_UNIT = 1_000
+_PAIR_WEIGHTS = tuple(round(PAIR_UNIT / d**0.5) for d in range(1, WINDOW + 1))
+SIGNALS = {ev.View: "v", ev.Click: "c", ev.Cart: "a", ev.Purchase: "p"}
+ITEM_ROW, NEXT_ROW = "i:", "n:"
+
+
+def counts(before: UserState, event: ev.UserEvent, at_ms: int) -> Iterator[tuple[str, str, int]]:
+    """Yield (row, field, increment) of an event that met the state `before` (and was no repeat)."""
+    if not isinstance(event, ev.View | ev.Click | ev.Cart | ev.Purchase):
+        return
+    signal, item_id = SIGNALS[type(event)], event.item_id
+    day = at_ms // DAY_MS
+    yield ITEM_ROW + item_id, f"{day}:{signal}", 1
+    latest = reversed(before.items)
+    pair = f"{day // MONTH_DAYS}:{item_id}"
+    for weight, other in zip(_PAIR_WEIGHTS, latest, strict=False):
+        if other == item_id:
+            return  # what came before it was counted when the user first came to this item
+        yield NEXT_ROW + other, pair, weight

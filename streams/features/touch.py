@@ -1,0 +1,132 @@
+"""What a user's state remembers of one item, in one 64-bit word: small enough to keep hundreds of items a user.
+
+Bits, lowest first:
+
+    last 25     minutes since 1995-01-01 of the last purchase if there was one, else of the last touch
+    signal 3    the last signal, one of the codes below
+    touches 4   signals other than purchases, saturating
+    bought 8    baskets that held the item, saturating
+    rate 12     baskets decayed with a half-life of RATE_HALF_LIFE_MIN as of `last`, in sixteenths, saturating
+    span 12     days between the first and the last purchase, saturating
+
+A single purchase leaves `bought`, `rate` and `span` at zero, which keeps the most frequent word under 32 bits.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streams.contracts.wire import MIN_AT_MS
+
+UNCART, VIEW, CLICK, CART, PURCHASE, LIKED, DISLIKED, REVIEW = range(8)
+"""Codes of the last signal; a rating is LIKED from 4 up, DISLIKED up to 2, REVIEW between."""
+
+RATE_HALF_LIFE_MIN = 60 * 24 * 60
+"""60 days: with which past purchases of an item lose weight. Changing it needs a new fold version."""
+_RATE_UNIT = 16
+_LAST, _SIGNAL, _TOUCHES, _BOUGHT, _RATE, _SPAN = 0, 25, 28, 32, 40, 52
+_MAX_LAST, _MAX_TOUCHES, _MAX_BOUGHT, _MAX_RATE, _MAX_SPAN = 2**25 - 1, 15, 255, 4095, 4095
+_MINUTES_A_DAY = 1440
+
+
+class Touch(NamedTuple):
+    """One word, unpacked; `rate` is in baskets."""
+
+    last_min: int
+    signal: int
+    touches: int
+    bought: int
+    rate: float
+    span_days: int
+
+
+class Touches(NamedTuple):
+    """Many words, unpacked: arrays of shape (N,), as in `Touch`."""
+
+    last_min: NDArray[np.int64]
+    signal: NDArray[np.int64]
+    touches: NDArray[np.int64]
+    bought: NDArray[np.int64]
+    rate: NDArray[np.float64]
+    span_days: NDArray[np.int64]
+
+    def at(self, places: NDArray[np.int32]) -> "Touches":
+        """Return those at `places` (M,), in that order."""
+        last_min, signal, touches, bought, rate, span_days = (column[places] for column in self)
+        return Touches(last_min, signal, touches, bought, rate, span_days)  # type: ignore[arg-type]
+
+
+def minutes(at_ms: int) -> int:
+    """Return event time in the unit of `last_min`."""
+    return min(max(0, (at_ms - MIN_AT_MS) // 60_000), _MAX_LAST)
+
+
+def pack(touch: Touch) -> int:
+    """Pack into a word; what is too large saturates."""
+    word = touch.last_min << _LAST | touch.signal << _SIGNAL | min(touch.touches, _MAX_TOUCHES) << _TOUCHES
+    rate = min(round(touch.rate * _RATE_UNIT), _MAX_RATE)
+    if touch.signal == PURCHASE and touch.bought == 1 and rate == _RATE_UNIT and touch.span_days == 0:
+        return word
+    return word | min(touch.bought, _MAX_BOUGHT) << _BOUGHT | rate << _RATE | min(touch.span_days, _MAX_SPAN) << _SPAN
+
+
+def unpack(word: int) -> Touch:
+    """Undo `pack`."""
+    last, signal = word & _MAX_LAST, word >> _SIGNAL & 7
+    touches, bought = word >> _TOUCHES & _MAX_TOUCHES, word >> _BOUGHT & _MAX_BOUGHT
+    if signal == PURCHASE and bought == 0:
+        return Touch(last, signal, touches, 1, 1.0, 0)
+    return Touch(last, signal, touches, bought, (word >> _RATE & _MAX_RATE) / _RATE_UNIT, word >> _SPAN)
+
+
+def unpack_all(words: NDArray[np.uint64]) -> Touches:
+    """Undo `pack` for an array of words, shape (N,)."""
+    signal = (words >> np.uint64(_SIGNAL) & np.uint64(7)).astype(np.int64)
+    bought = (words >> np.uint64(_BOUGHT) & np.uint64(_MAX_BOUGHT)).astype(np.int64)
+    single = (signal == PURCHASE) & (bought == 0)
+    return Touches(
+        last_min=(words & np.uint64(_MAX_LAST)).astype(np.int64),
+        signal=signal,
+        touches=(words >> np.uint64(_TOUCHES) & np.uint64(_MAX_TOUCHES)).astype(np.int64),
+        bought=np.where(single, 1, bought),
+        rate=np.where(single, 1.0, (words >> np.uint64(_RATE) & np.uint64(_MAX_RATE)) / _RATE_UNIT),
+        span_days=(words >> np.uint64(_SPAN)).astype(np.int64),
+    )
+
+
+def touched(word: int | None, signal: int, at_min: int) -> int:
+    """Return the word after a signal that is not a purchase (`word` None: the first)."""
+    if word is None:
+        return pack(Touch(at_min, signal, 1, 0, 0.0, 0))
+    old = unpack(word)
+    last = old.last_min if old.bought else max(old.last_min, at_min)
+    return pack(old._replace(last_min=last, signal=signal, touches=old.touches + 1))
+
+
+def purchased(word: int | None, at_min: int) -> int:
+    """Return the word after a basket with the item; a late one counts, decayed, at its own time."""
+    if word is None:
+        return at_min << _LAST | PURCHASE << _SIGNAL
+    old = unpack(word)
+    if not old.bought:
+        return pack(old._replace(last_min=at_min, signal=PURCHASE, bought=1, rate=1.0))
+    return pack(merged(old, Touch(at_min, PURCHASE, 0, 1, 1.0, 0)))
+
+
+def merged(a: Touch, b: Touch) -> Touch:
+    """Return what two histories of one item come to together; the signal is that of the later one."""
+    if bool(a.bought) != bool(b.bought):
+        early, late = (a, b) if b.bought else (b, a)
+    else:
+        early, late = (a, b) if a.last_min <= b.last_min else (b, a)
+    age = max(0, late.last_min - early.last_min)
+    first = min((t.last_min - t.span_days * _MINUTES_A_DAY for t in (a, b) if t.bought), default=late.last_min)
+    return Touch(
+        last_min=late.last_min,
+        signal=late.signal,
+        touches=a.touches + b.touches,
+        bought=a.bought + b.bought,
+        rate=late.rate + early.rate * 0.5 ** (age / RATE_HALF_LIFE_MIN),
+        span_days=(late.last_min - first) // _MINUTES_A_DAY,
+    )

@@ -1,0 +1,157 @@
+"""The whole way from a user's state to a slate, on one page: retrieve, encode, rank, select.
+
+A micro-batch of requests costs one ranker call. If the ranker can't answer in time, the blend of the candidate
+sources decides alone, and the slate says so (`served_by`, `because`): degraded, never failed.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.ranker import Ranked, Ranker, RankerInputs
+from inference.tensors import FEATURES, HISTORY
+from streams.contracts.events import Request
+from streams.contracts.slates import ServedBy, Slate
+from streams.errors import RankerUnavailable
+from streams.features.encode import SEEDS, Candidates, History, features, hashed, history_ids
+from streams.features.item import Catalogue
+from streams.features.user import UserState
+from streams.retrieval.base import Asked
+from streams.retrieval.blend import Retriever
+from streams.retrieval.counters import Counters
+from streams.retrieval.covisit import pair_scores
+from streams.slate.select import select, worth
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A request at its place in the log: `state` is the user's at that offset, times are in milliseconds.
+
+    `request_id` is None for a slate that nobody asked for (a push). `received_ms` is when Kafka got the request.
+    """
+
+    slate_id: str
+    request: Request
+    request_id: str | None
+    state: UserState
+    at_ms: int
+    received_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An ask with its candidates, and their features (K, F)."""
+
+    ask: Ask
+    history: History
+    candidates: Candidates
+    features: NDArray[np.float32]
+
+
+class Recommender:
+    """Makes slates from the catalogue and counters it was given; deterministic but for `latency_ms` and `at_ms`."""
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        counters: Counters,
+        retriever: Retriever,
+        ranker: Ranker | None,
+        timeout_s: float,
+    ) -> None:
+        self.catalogue = catalogue
+        self.counters = counters
+        self.retriever = retriever
+        self._ranker = ranker
+        self._timeout_s = timeout_s
+
+    def prepare(self, ask: Ask) -> Prepared:
+        """Retrieve and encode the candidates of one ask: everything before the ranker. No I/O."""
+        catalogue = self.catalogue
+        history = History.of(ask.state, catalogue)
+        seeds = self._seeds(ask, history)
+        pairs = pair_scores(self.counters, len(catalogue), seeds)
+        asked = Asked(ask.request, ask.at_ms, ask.state, history, seeds, pairs, catalogue, self.counters)
+        candidates = self.retriever.find(asked)
+        self.retriever.fit_slots(len(catalogue))
+        encoded = features(
+            ask.state,
+            history,
+            candidates,
+            catalogue,
+            kind=ask.request.kind,
+            at_ms=ask.at_ms,
+            slots=self.retriever.slots,
+        )
+        return Prepared(ask, history, candidates, encoded)
+
+    async def rank(self, prepared: Sequence[Prepared]) -> tuple[Ranked | None, str | None]:
+        """Score all candidates of all asks in one call; None with the reason if that was not possible."""
+        if self._ranker is None:
+            return None, "no ranker is configured"
+        if not any(len(one.candidates.items) for one in prepared):
+            return None, "no candidates"
+        try:
+            return await self._ranker.rank(self.tensors(prepared), self._timeout_s), None
+        except RankerUnavailable as exc:
+            return None, str(exc)
+
+    def tensors(self, prepared: Sequence[Prepared]) -> RankerInputs:
+        """Return the ranker's inputs, padded to the longest list of candidates."""
+        longest = max(len(one.candidates.items) for one in prepared)
+        inputs = RankerInputs(
+            features=np.zeros((len(prepared), longest, len(FEATURES)), np.float32),
+            item_ids=np.zeros((len(prepared), longest), np.int32),
+            history_ids=np.zeros((len(prepared), HISTORY), np.int32),
+        )
+        for row, one in enumerate(prepared):
+            size = len(one.candidates.items)
+            inputs.features[row, :size] = one.features
+            inputs.item_ids[row, :size] = hashed(self.catalogue.digest[one.candidates.items])
+            inputs.history_ids[row] = history_ids(one.history, self.catalogue)
+        return inputs
+
+    def slate(
+        self,
+        one: Prepared,
+        p: NDArray[np.float32] | None,
+        model: str | None,
+        because: str | None,
+        now_ms: int,
+    ) -> Slate:
+        """Make the slate of one ask; `p` (>= K, H) are its probabilities, None if no ranker scored it."""
+        candidates, request = one.candidates, one.ask.request
+        p = None if p is None else p[: len(candidates.items)]
+        served_by: ServedBy = "popular" if p is None else "triton"
+        items = select(
+            candidates,
+            np.round(candidates.fused, 6) if p is None else worth(p),
+            p,
+            k=request.k,
+            catalogue=self.catalogue,
+            source_names=self.retriever.source_names,
+        )
+        return Slate(
+            slate_id=one.ask.slate_id,
+            request_id=one.ask.request_id,
+            user_id=request.user_id,
+            kind=request.kind,
+            at_ms=now_ms,
+            items=items,
+            model=model,
+            served_by=served_by,
+            because=because,
+            latency_ms=float(max(0, now_ms - one.ask.received_ms)),
+        )
+
+    def _seeds(self, ask: Ask, history: History) -> NDArray[np.int64]:
+        """Return the items from which to start: the given one, the basket, or the latest of the user."""
+        request, index_of = ask.request, self.catalogue.indices_of
+        if request.kind == "similar":
+            return index_of([request.item_id or ""])
+        if request.kind == "bundle":
+            basket = request.items or list(ask.state.cart)
+            return index_of(list(dict.fromkeys(basket))[-SEEDS:][::-1])
+        return history.items[:SEEDS]

@@ -1,0 +1,61 @@
+"""What a candidate source is given, and what it gives back. Adding one: a file, and a line in `blend.SOURCES`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streams.contracts.events import Request
+from streams.features.encode import History
+from streams.features.item import Catalogue
+from streams.features.user import UserState
+from streams.retrieval.counters import Counters
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request, resolved: who asks, and from which items to start.
+
+    `seeds` are catalogue indices (S,), the most telling first; `pair_scores` for each seed the items that go with it
+    and how much (`covisit.pair_scores`).
+    """
+
+    request: Request
+    at_ms: int
+    state: UserState
+    history: History
+    seeds: NDArray[np.int64]
+    pair_scores: Sequence[tuple[NDArray[np.int64], NDArray[np.float64]]]
+    catalogue: Catalogue
+    counters: Counters
+
+
+class Found(NamedTuple):
+    """Candidates of one source, best first: catalogue indices (N,), and for each the item that led there or -1."""
+
+    items: NDArray[np.int64]
+    because: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, items: NDArray[np.int64]) -> "Found":
+        """Candidates that no other item led to."""
+        return cls(items, np.full(len(items), -1, np.int64))
+
+
+NOTHING = Found.of(np.empty(0, np.int64))
+
+
+class CandidateSource(Protocol):
+    """Finds candidates for a request; deterministic, ties broken by the items' digests, no I/O."""
+
+    name: str
+    kinds: frozenset[str]
+    """The kinds of request that it serves."""
+    weight: float
+    """Its say in the blend."""
+
+    def find(self, asked: Asked) -> Found:
+        """Return candidates, best first, filters not yet applied."""
+        ...

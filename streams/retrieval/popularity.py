@@ -1,0 +1,109 @@
+"""What is popular, lately and on the whole: weighted signals a day, decayed as of the newest day. Exact integers.
+
+`trend` and `popular` are dense arrays over item indices, grown as needed; `best` gives the top of either, within a
+category if asked, computed once between two changes.
+"""
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streams.features.item import Catalogue
+
+HALF_LIFE_DAYS = {"trend": 5, "popular": 60}
+KEPT_DAYS = 255
+"""Older days weigh nothing."""
+SIGNAL_WEIGHTS = {"v": 1, "c": 1, "a": 3, "p": 6}
+"""How much a view, click, cart or purchase says; only ratios matter."""
+BEST = 200
+_UNIT = 1 << 16
+_AGES = np.arange(KEPT_DAYS + 1)
+_DECAY = {name: (_UNIT * 0.5 ** (_AGES / days)).astype(np.int64) for name, days in HALF_LIFE_DAYS.items()}
+_SIGNALS = {signal: code for code, signal in enumerate(SIGNAL_WEIGHTS)}
+
+Span = Literal["trend", "popular"]
+
+
+class Popularity:
+    """Decayed counts by item index: arrays of shape (capacity,), in weighted signals times 2**16."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+        self._counts: dict[Span, NDArray[np.int64]] = {
+            "trend": np.zeros(1024, np.int64),
+            "popular": np.zeros(1024, np.int64),
+        }
+        self._values: dict[int, int] = {}
+        self._days: dict[int, dict[int, int]] = {}
+        self._newest = 0
+        self._best: dict[tuple[Span, int], NDArray[np.int64]] = {}
+        self._best_version = -1
+
+    def set(self, partition: int, item: int, day: int, signal: str, value: int) -> None:
+        """Take the absolute value of a counter; 0 removes it."""
+        key = ((item << 20 | day) << 16 | partition) << 2 | _SIGNALS[signal]
+        delta = (value - self._values.get(key, 0)) * SIGNAL_WEIGHTS[signal]
+        if value:
+            self._values[key] = value
+        else:
+            self._values.pop(key, None)
+        by_item = self._days.setdefault(day, {})
+        by_item[item] = by_item.get(item, 0) + delta
+        self._best.clear()
+        if item >= len(self._counts["trend"]):
+            self._grow(item + 1)
+        if day > self._newest:
+            self._roll(day)
+        else:
+            age = self._newest - day
+            if age <= KEPT_DAYS:
+                for span, counts in self._counts.items():
+                    counts[item] += delta * _DECAY[span][age]
+
+    def counts(self, span: Span, size: int) -> NDArray[np.int64]:
+        """Return the decayed counts of the first `size` items, shape (size,); don't write to it."""
+        if size > len(self._counts[span]):
+            self._grow(size)
+        return self._counts[span][:size]
+
+    def best(self, span: Span, category: int | None = None) -> NDArray[np.int64]:
+        """Return up to BEST items that may be served, the most popular first; of one category code, if given."""
+        if self._best_version != self._catalogue.version:
+            self._best.clear()
+            self._best_version = self._catalogue.version
+        key = (span, category or 0)
+        found = self._best.get(key)
+        if found is None:
+            found = self._best[key] = self._find_best(span, category)
+        return found
+
+    def _find_best(self, span: Span, category: int | None) -> NDArray[np.int64]:
+        catalogue, size = self._catalogue, len(self._catalogue)
+        counts = self.counts(span, size)
+        wanted = (counts > 0) & catalogue.servable[:size] & catalogue.in_stock[:size]
+        if category is not None:
+            wanted &= (catalogue.category[:size] == category).any(axis=1)
+        items = np.flatnonzero(wanted)
+        if len(items) > BEST:
+            floor = np.partition(counts[items], -BEST)[-BEST]
+            items = items[counts[items] >= floor]
+        return items[np.lexsort((catalogue.digest[items], -counts[items]))][:BEST]
+
+    def _roll(self, day: int) -> None:
+        """Make `day` the newest: drop what is too old, count everything anew with its new age."""
+        self._newest = day
+        for old in [d for d in self._days if day - d > KEPT_DAYS]:
+            del self._days[old]
+        for span, counts in self._counts.items():
+            counts[:] = 0
+            for d, by_item in self._days.items():
+                items = np.fromiter(by_item.keys(), np.int64, len(by_item))
+                values = np.fromiter(by_item.values(), np.int64, len(by_item))
+                counts[items] += values * _DECAY[span][day - d]
+
+    def _grow(self, size: int) -> None:
+        for span, counts in self._counts.items():
+            bigger = np.zeros(max(size, 2 * len(counts)), np.int64)
+            bigger[: len(counts)] = counts
+            self._counts[span] = bigger

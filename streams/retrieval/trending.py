@@ -1,0 +1,70 @@
+"""What many people want: lately (trending), on the whole (popular), in the categories that a user or item is about."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streams.features.item import NO_CODE
+from streams.retrieval.base import Asked, Found
+from streams.retrieval.popularity import Span
+
+CATEGORIES = 5
+"""How many of the user's categories are looked into."""
+LEVEL = 1
+"""The level of the category path whose trends are looked up."""
+PER_CATEGORY = 40
+ALL_KINDS = frozenset({"for_you", "similar", "bundle", "search"})
+
+
+def favourite_categories(asked: Asked) -> list[int]:
+    """Return the category codes of the seeds (or of all the user's items), the most frequent first."""
+    about = asked.seeds if asked.request.kind != "for_you" else asked.history.items
+    codes = asked.catalogue.category[about, LEVEL]
+    codes = codes[codes != NO_CODE]
+    counts = np.bincount(codes)
+    favourites: list[int] = np.argsort(-counts, kind="stable")[: min(CATEGORIES, len(counts))].tolist()
+    return [code for code in favourites if counts[code]]
+
+
+def wanted_categories(asked: Asked) -> list[int]:
+    """Return the category codes that the request's filter names."""
+    by_name = asked.catalogue.codes_by_name
+    return sorted(code for name in asked.request.filters.category for code in by_name.get(name, ()))
+
+
+class Best:
+    """The top of all items, by recent or by long-term demand; within the categories of a filter, if there is one."""
+
+    kinds = ALL_KINDS
+
+    def __init__(self, name: str, span: Span, weight: float) -> None:
+        self.name, self.weight, self._span = name, weight, span
+
+    def find(self, asked: Asked) -> Found:
+        """Return the most demanded items, best first."""
+        best = asked.counters.popularity.best
+        if not asked.request.filters.category:
+            return Found.of(best(self._span))
+        return Found.of(_interleaved([best(self._span, code) for code in wanted_categories(asked)]))
+
+
+class TrendingInCategory:
+    """What is in demand in the user's favourite categories, or in those of the item that is looked at."""
+
+    name = "trending_category"
+    kinds = ALL_KINDS
+    weight = 1.0
+
+    def find(self, asked: Asked) -> Found:
+        """Return the trends of each category in turn."""
+        best = asked.counters.popularity.best
+        return Found.of(_interleaved([best("trend", code)[:PER_CATEGORY] for code in favourite_categories(asked)]))
+
+
+def _interleaved(lists: list[NDArray[np.int64]]) -> NDArray[np.int64]:
+    """Merge ranked lists by turns, without repeats."""
+    if not lists:
+        return np.empty(0, np.int64)
+    rank = np.concatenate([np.arange(len(items)) for items in lists])
+    items = np.concatenate(lists)[np.argsort(rank, kind="stable")]
+    unique, first = np.unique(items, return_index=True)
+    return unique[np.argsort(first)]

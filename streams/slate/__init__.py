@@ -1,0 +1,1 @@
+"""From scored candidates to the list that people see, with its reasons."""

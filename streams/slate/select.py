@@ -1,0 +1,49 @@
+"""From probabilities to the k items of a slate: the expected worth of showing an item, best first."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.tensors import HEADS
+from streams.contracts.slates import SlateItem
+from streams.features.encode import Candidates
+from streams.features.item import Catalogue
+from streams.slate.explain import reason
+
+HEAD_WORTH = {"click": 0.1, "cart": 0.3, "purchase": 1.0}
+"""What a click, a cart and a purchase are worth to the shop, relative to each other."""
+_WORTH = np.array([HEAD_WORTH[head] for head in HEADS]) / sum(HEAD_WORTH.values())
+_DIGITS = 6
+
+
+def worth(p: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the score (K,) of candidates with probabilities `p` (K, H), both in [0, 1]."""
+    score: NDArray[np.float64] = np.round(p.astype(np.float64) @ _WORTH, _DIGITS)
+    return score
+
+
+def select(
+    candidates: Candidates,
+    scores: NDArray[np.float64],
+    p: NDArray[np.float32] | None,
+    *,
+    k: int,
+    catalogue: Catalogue,
+    source_names: list[str],
+) -> list[SlateItem]:
+    """Return the `k` best of K candidates by `scores` (K,), ties by digest; `p` (K, H) if a ranker gave them."""
+    best = np.lexsort((catalogue.digest[candidates.items], -scores))[:k]
+    return [
+        SlateItem(
+            item_id=catalogue.ids[candidates.items[place]],
+            score=float(scores[place]),
+            source=(source := source_names[candidates.sources[place]]),
+            reason=reason(source, candidates, place, catalogue),
+            propensity=1.0,
+            p=None if p is None else _named(p[place]),
+        )
+        for place in best.tolist()
+    ]
+
+
+def _named(p: NDArray[np.float32]) -> dict[str, float]:
+    return {head: round(float(value), _DIGITS) for head, value in zip(HEADS, p, strict=True)}

@@ -1,0 +1,55 @@
+"""Keeps a process's catalogue and counters close behind the store: a full load at start, then its change streams."""
+
+from collections.abc import Iterable
+
+from streams.contracts.items import decode_item
+from streams.features.item import Catalogue
+from streams.retrieval.counters import Counters
+from streams.store.base import FeatureStore, ItemChange
+
+
+class Snapshot:
+    """Feeds `catalogue` and `counters` from the store, over all partitions."""
+
+    def __init__(self, store: FeatureStore, catalogue: Catalogue, counters: Counters, partitions: int) -> None:
+        self._store = store
+        self._catalogue = catalogue
+        self._counters = counters
+        self._partitions = range(partitions)
+        self._counters_mark: dict[int, str] = {}
+        self._items_mark: str | None = None
+
+    async def load(self) -> None:
+        """Load everything. The marks are taken first, so that nothing written meanwhile is missed."""
+        await self._load_items()
+        await self._load_counters()
+
+    async def refresh(self) -> None:
+        """Take in the changes since the last time; if the store dropped some, load everything again."""
+        changes, self._items_mark, complete = await self._store.item_changes(self._items_mark)
+        self._take_items(changes)
+        if not complete:
+            await self._load_items()
+        counts, complete = await self._store.changes(self._partitions, self._counters_mark)
+        self._counters.apply(counts)
+        if not complete:
+            await self._load_counters()
+
+    async def _load_items(self) -> None:
+        _, self._items_mark, _ = await self._store.item_changes(None)
+        async for changes in self._store.items():
+            self._take_items(changes)
+
+    async def _load_counters(self) -> None:
+        self._counters_mark = {}
+        await self._store.changes(self._partitions, self._counters_mark)
+        loaded = [change for p in self._partitions async for change in self._store.counts(p)]
+        self._counters.clear()
+        self._counters.apply(loaded)
+
+    def _take_items(self, changes: Iterable[ItemChange]) -> None:
+        for change in changes:
+            if change.value is None:
+                self._catalogue.delete(change.item_id)
+            else:
+                self._catalogue.upsert(decode_item(change.value))
