@@ -18,6 +18,10 @@ ROW_LIMIT = 256
 ROW_KEEP = 128
 PRUNE_EVERY = 10_000
 """Applied records of a partition between two prunes; batches are cut there, so a prune is where it is in any run."""
+CHANGES_KEPT = 100_000
+"""Counter values of a partition kept for readers (about 4 MB in Redis); one further behind loads `counts` anew."""
+ITEM_CHANGES_KEPT = 10_000
+"""Ids of changed items kept for readers; one further behind loads `items` anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +95,7 @@ class FeatureStore(Protocol):
     Any method may raise `Unreachable` (the server is away, read-only or full): nothing is lost, try again.
     """
 
-    async def open(
-        self, *, partitions: int, fold_version: int, topic_ids: Mapping[str, str]
-    ) -> dict[str, int]:
+    async def open(self, *, partitions: int, fold_version: int, topic_ids: Mapping[str, str]) -> dict[str, int]:
         """Claim or check the namespace; return each topic's epoch: one more than stored if its id is another.
 
         A topic whose id changed was recreated, so stored offsets of earlier epochs say nothing about it.
@@ -116,7 +118,7 @@ class FeatureStore(Protocol):
         ...
 
     async def commit(self, commits: Sequence[Commit]) -> list[Committed]:
-        """Apply each commit atomically or not at all (commits of different partitions are independent); one round trip."""
+        """Apply each commit atomically or not at all, independently of the others; one round trip."""
         ...
 
     def counts(self, partition: int) -> AsyncIterator[Change]:
@@ -131,7 +133,7 @@ class FeatureStore(Protocol):
         ...
 
     async def upsert_items(self, partition: int, offset: int, changes: Sequence[ItemChange]) -> bool:
-        """Write catalogue changes of a partition of `items` up to `offset`; False (nothing done) if that was done before."""
+        """Write catalogue changes of a partition of `items` up to `offset`; False (nothing done) if done before."""
         ...
 
     async def items_positions(self) -> dict[int, int]:
@@ -143,11 +145,18 @@ class FeatureStore(Protocol):
         ...
 
     async def item_changes(self, since: str | None) -> tuple[list[ItemChange], str, bool]:
-        """Return catalogue changes after `since` (None: from now on), the new mark, and False if some were dropped."""
+        """Return items changed after `since` (None: from now on), the new mark, and False if some were dropped.
+
+        Each comes once and as it is now, which may be newer than the mark.
+        """
         ...
 
     async def stats(self, partitions: Sequence[int]) -> dict[str, int]:
         """Return the outcome counts summed over partitions."""
+        ...
+
+    def states(self, partition: int) -> AsyncIterator[tuple[str, bytes]]:
+        """Yield each user of a partition with its packed state, in the order of their names; for tests and tools."""
         ...
 
     async def close(self) -> None:
