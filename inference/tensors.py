@@ -1,13 +1,16 @@
 """The tensor contract between Streamrank and every ranker: names, dtypes, shapes and units, declared once.
 
 Who writes from it: the worker's encoder (fills `RANKER_INPUTS`), the training export (names and checks the
-ONNX graph) and `config_pbtxt` (the text Triton reads; `triton_models/ranker/config.pbtxt` must equal it).
+ONNX graph) and `config_pbtxt` (the text Triton reads). After a change here:
+
+    python -m inference.tensors > triton_models/ranker/config.pbtxt
 
 Shape letters: B requests, K candidates, T history, F features, H heads. B and K are dynamic, the rest is
 fixed. Invariant: every tensor is batch-first, and a row's scores do not depend on the other rows of its
 batch.
 """
 
+import sys
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -83,9 +86,7 @@ RANKER_INPUTS: Final = (
         ("B", "K", len(FEATURES)),
         "features of a candidate for its user, named by FEATURES",
     ),
-    Tensor(
-        "item_ids", "INT32", ("B", "K"), "hash bucket of the candidate, 1 to HASH_BUCKETS - 1; 0 is padding"
-    ),
+    Tensor("item_ids", "INT32", ("B", "K"), "hash bucket of the candidate, 1 to HASH_BUCKETS - 1; 0 is padding"),
     Tensor(
         "history_ids",
         "INT32",
@@ -137,3 +138,7 @@ def config_pbtxt(model_name: str, target: Target) -> str:
         + _entries("output", RANKER_OUTPUTS)
         + placement
     )
+
+
+if __name__ == "__main__":
+    sys.stdout.write(config_pbtxt("ranker", "cpu"))

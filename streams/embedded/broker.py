@@ -57,8 +57,6 @@ class Broker(Server):
         try:
             metadata = AdminClient({"bootstrap.servers": self.address}).list_topics(timeout=10)
         except KafkaException as exc:
-            raise StackFailed(
-                f"the broker on {self.address} gives no metadata: {exc}; see {self.log}"
-            ) from exc
+            raise StackFailed(f"the broker on {self.address} gives no metadata: {exc}; see {self.log}") from exc
         if metadata.cluster_id != self._cluster:
             raise StackFailed(f"a stranger answers on {self.address}: cluster {metadata.cluster_id}")

@@ -16,8 +16,7 @@ import sys
 import time
 from pathlib import Path
 
-# How long servers may take to end by themselves. Longer: more time to flush; a stopped stack stays locked
-# longer.
+# How long servers may take to end by themselves. Longer: more time to flush, and a longer locked folder.
 GRACE_S = 3.0
 # Between two looks at the parent, and at whether the servers have ended.
 PARENT_POLL_S = 0.5
@@ -57,29 +56,44 @@ def remove_shared_memory(prefix: str) -> None:
             path.unlink(missing_ok=True)
 
 
+class _Orders:
+    """What the supervisor has said so far."""
+
+    def __init__(self) -> None:
+        self.groups: set[int] = set()
+        self.prefixes: set[str] = set()
+        self._rest = b""
+
+    def read(self, timeout_s: float) -> bool:
+        """Take in what comes within `timeout_s`; tell whether something came."""
+        if not select.select([0], [], [], timeout_s)[0]:
+            return False
+        chunk = os.read(0, 65_536)
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        for line in lines:
+            self._obey(line.decode())
+        return bool(chunk)
+
+    def _obey(self, line: str) -> None:
+        if line.startswith("shm "):
+            self.prefixes.add(line[4:])
+        elif line.startswith("+"):
+            self.groups.add(int(line[1:]))
+        else:
+            self.groups.discard(int(line[1:]))
+
+
 def main() -> None:
     """Keep the list until the supervisor is gone, then end what is on it."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    parent, rest = int(sys.argv[1]), b""
-    groups: set[int] = set()
-    prefixes: set[str] = set()
+    parent, orders = int(sys.argv[1]), _Orders()
     while os.getppid() == parent:
-        if not select.select([0], [], [], PARENT_POLL_S)[0]:
-            continue
-        chunk = os.read(0, 65_536)
-        if not chunk:
-            break
-        *lines, rest = (rest + chunk).split(b"\n")
-        for line in lines:
-            word = line.decode()
-            if word.startswith("shm "):
-                prefixes.add(word[4:])
-            elif word.startswith("+"):
-                groups.add(int(word[1:]))
-            else:
-                groups.discard(int(word[1:]))
-    end(groups, prefixes)
+        if not orders.read(PARENT_POLL_S) and select.select([0], [], [], 0)[0]:
+            break  # readable, yet nothing came: the pipe is closed
+    while orders.read(0):
+        pass  # a supervisor that was killed early may have said more than was heard
+    end(orders.groups, orders.prefixes)
 
 
 if __name__ == "__main__":

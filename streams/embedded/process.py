@@ -18,8 +18,7 @@ from streams.embedded import guard as guard_script
 
 # What a server may see of our environment. Settings hold secrets, and no server here needs one.
 _PASSED_ON = ("HOME", "LANG", "LC_ALL", "PATH", "TMPDIR", "TZ")
-# The child waits for a word before it becomes the server: a supervisor killed in between leaves nothing
-# running.
+# The child waits for a word before it becomes the server: a supervisor killed in between leaves nothing.
 _HELD = 'read -r word && [ "$word" = go ] && exec "$@" </dev/null'
 _POLL_S = 0.01
 

@@ -1,0 +1,104 @@
+"""A process that runs the stack is interrupted, twice, terminated or killed: its servers end with it."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from streams.embedded.stack import Stack
+from tests.support import group, running, shared_memory, wait_until
+
+ROOT = Path(__file__).parents[2]
+# Prints the process groups once everything is up, then watches until it is ended.
+PROGRAM = """
+import sys, threading
+from pathlib import Path
+from streams.embedded.stack import Stack
+try:
+    with Stack(Path(sys.argv[1]), Path(sys.argv[2])) as stack:
+        print(*stack.pids.values(), flush=True)
+        stack.watch(threading.Event())
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+
+
+@contextmanager
+def supervised(run_dir: Path, models: Path) -> Iterator[tuple["subprocess.Popen[str]", set[int]]]:
+    """Run a stack in a process of its own; yield it and every process that it started."""
+    argv = (sys.executable, "-c", PROGRAM, str(run_dir), str(models))
+    with subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, text=True) as program:
+        try:
+            assert program.stdout is not None
+            leaders = [int(word) for word in program.stdout.readline().split()]
+            assert len(leaders) == 4
+            yield program, {pid for leader in leaders for pid in group(leader)}
+        finally:
+            program.kill()
+
+
+def assert_all_gone(pids: set[int], before: set[str]) -> None:
+    assert len(pids) >= 5
+    wait_until(lambda: not any(map(running, pids)), 8, "the end of every server")
+    assert shared_memory() <= before
+
+
+def test_ctrl_c_ends_everything_and_the_program_ends_by_itself(tmp_path: Path, models: Path) -> None:
+    before = shared_memory()
+    with supervised(tmp_path / "run", models) as (program, pids):
+        program.send_signal(signal.SIGINT)
+        assert program.wait(timeout=20) == 130
+        assert not any(map(running, pids))
+    assert_all_gone(pids, before)
+
+
+def test_an_impatient_second_ctrl_c_ends_everything_too(tmp_path: Path, models: Path) -> None:
+    before, run_dir = shared_memory(), tmp_path / "run"
+    with supervised(run_dir, models) as (program, pids):
+        program.send_signal(signal.SIGINT)
+        wait_until(lambda: not (run_dir / "addresses.json").exists(), what="the stop to begin")
+        program.send_signal(signal.SIGINT)
+        program.wait(timeout=20)
+    assert_all_gone(pids, before)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
+def test_a_killed_supervisor_leaves_no_orphan_and_frees_the_folder(
+    number: signal.Signals, tmp_path: Path, models: Path
+) -> None:
+    before, run_dir = shared_memory(), tmp_path / "run"
+    with supervised(run_dir, models) as (program, pids):
+        program.send_signal(number)
+        assert program.wait(timeout=20) == -number
+    assert_all_gone(pids, before)
+    with Stack(run_dir, models) as stack:
+        assert stack.check() == []
+
+
+def test_a_supervisor_killed_while_it_starts_leaves_no_orphan(tmp_path: Path, models: Path) -> None:
+    run_dir = tmp_path / "run"
+    argv = (sys.executable, "-c", PROGRAM, str(run_dir), str(models))
+    for log in ("valkey.log", "broker.log", "triton.log"):
+        with subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.DEVNULL) as program:
+            wait_until((run_dir / log).exists, what=log)
+            program.kill()
+        wait_until(lambda: not working_in(run_dir), 8, "the end of every server")
+        for path in run_dir.glob("*.log"):
+            path.unlink()
+
+
+def working_in(run_dir: Path) -> list[int]:
+    """Return the processes whose working folder lies in the run folder, as that of every server does."""
+    found = []
+    for link in Path("/proc").glob("[0-9]*/cwd"):
+        try:
+            if link.readlink().is_relative_to(run_dir):
+                found.append(int(link.parent.name))
+        except OSError:
+            continue
+    return [pid for pid in found if running(pid) and pid != os.getpid()]

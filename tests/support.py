@@ -1,0 +1,108 @@
+"""What several test folders need: waiting on a condition, a tiny ranker, and processes by their ids."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from inference.tensors import FEATURES, HEADS, RANKER_INPUTS, RANKER_OUTPUTS, Tensor, config_pbtxt
+
+POLL_S = 0.02
+
+
+def wait_until(condition: Callable[[], object], timeout_s: float = 10.0, what: str = "the condition") -> None:
+    """Poll until `condition()` is true; fail the test, naming `what`, when that takes longer than `timeout_s`."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"{what}: not within {timeout_s:g} s"
+        time.sleep(POLL_S)
+
+
+def running(pid: int) -> bool:
+    """Tell whether a process exists and is not merely waiting to be reaped."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def group(leader: int) -> set[int]:
+    """Return the processes of a process group."""
+    found = set()
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(fields[2]) == leader:
+            found.add(int(stat.parent.name))
+    return found
+
+
+def shared_memory() -> set[str]:
+    """Return the names of the embedded servers' shared memory."""
+    folder = Path("/dev/shm")  # noqa: S108 (read only)
+    return {path.name for path in folder.iterdir() if path.name.startswith("streamrank-")}
+
+
+def write_tiny_ranker(models: Path, version: int = 1, seed: int = 1) -> Path:
+    """Put a model of the real contract, one random layer and a sigmoid, into a model source; return its folder."""
+    folder = models / "ranker"
+    (folder / str(version)).mkdir(parents=True)
+    (folder / "config.pbtxt").write_text(config_pbtxt("ranker", "cpu"))
+    onnx.save(tiny_ranker(seed), folder / str(version) / "model.onnx")
+    return folder
+
+
+def tiny_ranker(seed: int) -> onnx.ModelProto:
+    """Return p = sigmoid(features W), with W drawn from `seed`; it reads all the inputs."""
+    weights = np.random.default_rng(seed).normal(scale=0.2, size=(len(FEATURES), len(HEADS))).astype(np.float32)
+    nodes = [
+        helper.make_node("MatMul", ["features", "w"], ["scores"]),
+        # The ids count too, a little: an answer that ignores one of the inputs would pass unnoticed.
+        helper.make_node("Cast", ["item_ids"], ["items"], to=TensorProto.FLOAT),
+        helper.make_node("Cast", ["history_ids"], ["history"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["history"], ["mean"], axes=[1], keepdims=1),
+        helper.make_node("Add", ["items", "mean"], ["ids"]),
+        helper.make_node("Mul", ["ids", "scale"], ["small"]),
+        helper.make_node("Unsqueeze", ["small", "last"], ["bias"]),
+        helper.make_node("Add", ["scores", "bias"], ["biased"]),
+        helper.make_node("Sigmoid", ["biased"], ["p"]),
+    ]
+    constants = [
+        numpy_helper.from_array(weights, "w"),
+        numpy_helper.from_array(np.array(1e-5, np.float32), "scale"),
+        numpy_helper.from_array(np.array([2], np.int64), "last"),
+    ]
+    inputs, outputs = ([_declared(tensor) for tensor in side] for side in (RANKER_INPUTS, RANKER_OUTPUTS))
+    graph = helper.make_graph(nodes, "tiny", inputs, outputs, constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.checker.check_model(model)
+    return model
+
+
+def _declared(tensor: Tensor) -> onnx.ValueInfoProto:
+    kind = TensorProto.DataType.Value(tensor.onnx)
+    return helper.make_tensor_value_info(tensor.name, kind, tensor.shape)
+
+
+def listening(pid: int) -> set[str]:
+    """Return the IPv4 addresses (mapped ones too), and "IPv6", on which a process accepts connections."""
+    sockets = set()
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            sockets.add(str(descriptor.readlink()))
+        except FileNotFoundError:
+            continue
+    hosts = set()
+    for table in ("tcp", "tcp6"):
+        for row in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
+            fields = row.split()
+            if fields[3] == "0A" and f"socket:[{fields[9]}]" in sockets:
+                host = fields[1].partition(":")[0].removeprefix("0000000000000000FFFF0000")
+                quad = ".".join(map(str, reversed(bytes.fromhex(host))))
+                hosts.add(quad if len(host) == 8 else "IPv6")
+    return hosts

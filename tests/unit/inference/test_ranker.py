@@ -1,0 +1,76 @@
+import asyncio
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from inference.onnx_ranker import OnnxRanker
+from inference.probe import golden_inputs
+from inference.ranker import RankerInputs, checked
+from inference.repository import install, versions
+from inference.tensors import FEATURES, HEADS, HISTORY
+from streams.errors import BadModel, RankerUnavailable
+from tests.support import tiny_ranker, write_tiny_ranker
+
+
+def inputs(batch: int, candidates: int) -> RankerInputs:
+    return RankerInputs(
+        np.zeros((batch, candidates, len(FEATURES)), np.float32),
+        np.zeros((batch, candidates), np.int32),
+        np.zeros((batch, HISTORY), np.int32),
+    )
+
+
+def test_arrays_that_do_not_fit_the_contract_are_refused_by_name() -> None:
+    good = inputs(2, 3)
+    with pytest.raises(ValueError, match="features"):
+        RankerInputs(good.features[:, :, 1:], good.item_ids, good.history_ids)
+    with pytest.raises(ValueError, match="item_ids"):
+        RankerInputs(good.features, good.item_ids.astype(np.int64), good.history_ids)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="disagree"):
+        RankerInputs(good.features, good.item_ids, good.history_ids[:1])
+
+
+def test_chunks_are_the_batch_in_order() -> None:
+    batch = next(one for one in golden_inputs() if len(one) > 10)
+    parts = list(batch.chunks(10))
+    assert [len(part) for part in parts[:-1]] == [10] * (len(parts) - 1)
+    assert np.array_equal(np.concatenate([part.features for part in parts]), batch.features)
+
+
+@pytest.mark.parametrize(
+    "p", [None, np.zeros((2, 3), np.float32), np.zeros((2, 3, 3)), np.full((2, 3, len(HEADS)), np.nan, np.float32)]
+)
+def test_an_answer_of_another_shape_or_not_finite_is_no_answer(p: np.ndarray | None) -> None:
+    with pytest.raises(RankerUnavailable, match="ranker/9 answered"):
+        checked(p, inputs(2, 3), "ranker/9")
+
+
+def test_onnx_ranks_every_candidate_and_says_who(tmp_path: Path) -> None:
+    ranker = OnnxRanker(write_tiny_ranker(tmp_path), 1)
+    for batch in golden_inputs():
+        ranked = asyncio.run(ranker.rank(batch, 1.0))
+        assert ranked.model == "ranker/1"
+        assert ranked.p.shape == (*batch.item_ids.shape, len(HEADS))
+        assert ((ranked.p > 0) & (ranked.p < 1)).all()
+
+
+def test_a_file_that_is_no_model_is_refused_with_its_path(tmp_path: Path) -> None:
+    folder = write_tiny_ranker(tmp_path)
+    (folder / "1" / "model.onnx").write_bytes(b"not a model")
+    with pytest.raises(BadModel, match=r"ranker/1/model\.onnx"):
+        OnnxRanker(folder, 1)
+
+
+def test_install_replaces_a_folder_and_leaves_no_trace_of_how(tmp_path: Path) -> None:
+    source, repository = write_tiny_ranker(tmp_path / "source"), tmp_path / "repository"
+    repository.mkdir()
+    installed = install(source, repository)
+    onnx.save(tiny_ranker(2), source / "1" / "model.onnx")
+    install(source / "1", installed)
+    install(source / "1", installed, name="12")
+    assert versions(installed) == [1, 12]
+    assert (installed / "1" / "model.onnx").read_bytes() == (source / "1" / "model.onnx").read_bytes()
+    assert [path.name for path in repository.iterdir()] == ["ranker"]
+    assert sorted(path.name for path in installed.iterdir()) == ["1", "12", "config.pbtxt"]
