@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -30,9 +31,14 @@ def own(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[Stac
 def crash(stack: Stack, name: str) -> Restart:
     """Kill a server and look after the stack until it is repaired."""
     os.kill(stack.pids[name], signal.SIGKILL)
-    restarts: list[Restart] = []
-    wait_until(lambda: restarts or restarts.extend(stack.check()), what=f"the restart of {name}")
-    (restart,) = restarts
+    repaired: list[Restart] = []
+
+    def repair() -> bool:
+        repaired.extend(stack.check())
+        return bool(repaired)
+
+    wait_until(repair, what=f"the restart of {name}")
+    (restart,) = repaired
     return restart
 
 
@@ -161,8 +167,7 @@ def test_a_port_that_is_taken_is_exchanged(
 def test_a_missing_wheel_is_one_sentence_with_the_remedy(
     package: str, tmp_path: Path, models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = server_module.find_spec
-    monkeypatch.setattr(server_module, "find_spec", lambda name: None if name == package else found(name))
+    monkeypatch.setattr(server_module, "find_spec", lambda name: None if name == package else find_spec(name))
     stack = Stack(tmp_path, models)
     with pytest.raises(MissingServer, match=r"pip install 'streamrank\[embedded\]'"):
         stack.start()

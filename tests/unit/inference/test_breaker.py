@@ -40,10 +40,11 @@ def clock() -> Clock:
 
 def opened(clock: Clock) -> CircuitBreaker:
     breaker = CircuitBreaker(clock, failures_to_open=2, cool_down_s=1.0)
-    breaker.failed("first")
-    assert breaker.state == "closed"
-    breaker.failed("second")
-    assert breaker.state == "open"
+    states = []
+    for because in ("first", "second"):
+        breaker.failed(because)
+        states.append(breaker.state)
+    assert states == ["closed", "open"]
     return breaker
 
 
@@ -61,10 +62,9 @@ def test_open_refuses_until_the_cool_down_and_then_lets_one_probe_through(clock:
     assert not breaker.allows()
     clock.now_s = 1.0
     assert breaker.allows()
-    assert breaker.state == "half-open"
-    assert not breaker.allows()
+    assert (breaker.state, breaker.allows()) == ("half-open", False)
     breaker.succeeded()
-    assert breaker.state == "closed"
+    assert (breaker.state, breaker.allows()) == ("closed", True)
 
 
 def test_a_failed_probe_opens_for_another_cool_down(clock: Clock) -> None:

@@ -27,7 +27,7 @@ def test_arrays_that_do_not_fit_the_contract_are_refused_by_name() -> None:
     with pytest.raises(ValueError, match="features"):
         RankerInputs(good.features[:, :, 1:], good.item_ids, good.history_ids)
     with pytest.raises(ValueError, match="item_ids"):
-        RankerInputs(good.features, good.item_ids.astype(np.int64), good.history_ids)  # type: ignore[arg-type]
+        RankerInputs(good.features, good.item_ids.astype(np.int64), good.history_ids)
     with pytest.raises(ValueError, match="disagree"):
         RankerInputs(good.features, good.item_ids, good.history_ids[:1])
 
