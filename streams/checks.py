@@ -1,0 +1,71 @@
+"""Is every server there, and is it what the settings say? Used by the worker before it starts, and by the doctor."""
+
+import asyncio
+
+from tritonclient.utils import InferenceServerException
+
+from inference.triton_ranker import TritonAddress
+from streams.errors import StoreMismatch, StreamrankError, Unreachable
+from streams.features.user import FOLD_VERSION
+from streams.settings import Settings
+from streams.store.connection import connect
+
+TRITON_S = 5.0
+
+
+class ModelNotReady(StreamrankError):
+    """Triton answers but does not serve the model version: publish it, or correct triton_model, triton_version."""
+
+
+def triton_address(settings: Settings) -> TritonAddress:
+    """Return where Triton answers."""
+    files = (settings.triton_ca_file, settings.triton_key_file, settings.triton_cert_file)
+    return TritonAddress(settings.triton_address, settings.triton_ssl, *(str(f) if f else None for f in files))
+
+
+async def check_triton(settings: Settings) -> str:
+    """Return the model version that is ready.
+
+    Raises:
+        Unreachable: naming the address.
+        ModelNotReady: naming the model and version.
+    """
+    client = triton_address(settings).client()
+    model, version = settings.triton_model, str(settings.triton_version)
+    try:
+        async with asyncio.timeout(TRITON_S):
+            ready = await client.is_model_ready(model, version)
+    except (InferenceServerException, TimeoutError) as exc:
+        raise Unreachable(
+            f"Triton at {settings.triton_address} does not answer: start it, or correct triton_address"
+        ) from exc
+    finally:
+        await client.close()
+    if not ready:
+        raise ModelNotReady(f"Triton at {settings.triton_address} does not serve {model}/{version}")
+    return f"{model}/{version}"
+
+
+async def check_redis(settings: Settings) -> str:
+    """Return what the namespace is; nothing is written.
+
+    Raises:
+        Unreachable: naming the address.
+        StreamrankError: the server may evict keys.
+        StoreMismatch: the namespace belongs to another partition count or fold version.
+    """
+    redis = connect(settings)
+    try:
+        await redis.check_eviction_policy()
+        (found,) = await redis.ask([("HMGET", settings.key_prefix + "meta", "partitions", "fold_version")])
+    finally:
+        await redis.close()
+    if found[0] is None:
+        return "an empty namespace"
+    held = tuple(int(value) for value in found)
+    if held != (settings.partitions, FOLD_VERSION):
+        raise StoreMismatch(
+            f"Redis at {redis.address}, key prefix {settings.key_prefix!r}, holds {held[0]} partitions of fold "
+            f"version {held[1]}, not {settings.partitions} of version {FOLD_VERSION}"
+        )
+    return f"a namespace of {held[0]} partitions, fold version {held[1]}"

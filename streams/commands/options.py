@@ -1,0 +1,49 @@
+"""What all verbs share: `--config` and `--log-format`, and results as JSON files."""
+
+import json
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from streams.errors import Misuse
+from streams.logs import configure
+from streams.settings import load_settings
+
+config_option = click.option(
+    "--config", type=click.Path(path_type=Path, dir_okay=False), help="TOML file with settings."
+)
+json_option = click.option(
+    "--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the result to this file."
+)
+
+
+def with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command its settings as first argument, and set up logging; adds --config and --log-format."""
+
+    @config_option
+    @click.option(
+        "--log-format", type=click.Choice(["json", "text"]), default="json", show_default=True, help="How to log."
+    )
+    @wraps(command)
+    def prepared(*args: Any, config: Path | None, log_format: Any, **options: Any) -> Any:
+        configure(log_format)
+        return command(load_settings(config), *args, **options)
+
+    return prepared
+
+
+def write_json(path: Path | None, result: Any) -> None:
+    """Write a result to the file of `--json`, if there is one.
+
+    Raises:
+        Misuse: it can't be written.
+    """
+    if path is None:
+        return
+    try:
+        path.write_text(json.dumps(result, indent=2) + "\n", "utf-8")
+    except OSError as exc:
+        raise Misuse(f"{path}: cannot write the result: {exc.strerror}") from exc

@@ -1,0 +1,192 @@
+"""The worker: a process that reads `events` and `items`, keeps the state, and publishes slates.
+
+Order of start: the servers are checked (so that a wrong address is one sentence), the pipeline loads catalogue and
+counters, then Faust joins the group. On SIGTERM or SIGINT it ends the current batch, commits, leaves the group and
+returns. Whatever is unexpected ends the process at once with code 70: state is safe at any instruction, and a
+supervisor starts it anew.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import tempfile
+import time
+from collections.abc import Coroutine, Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+import uvloop
+from aiokafka.errors import KafkaError
+from faust.types import TP
+
+from inference.breaker import CircuitBreaker, GuardedRanker
+from inference.triton_ranker import TritonRanker
+from streams.agents.app import App
+from streams.agents.catalogue import Cataloguer, follow_changes, read_items
+from streams.agents.flow import Inbox
+from streams.agents.place import Placer
+from streams.agents.process import Processor, read_events
+from streams.agents.publish import Publisher
+from streams.agents.tick import publish_ticks
+from streams.checks import check_redis, check_triton, triton_address
+from streams.contracts.topics import EVENTS, ITEMS
+from streams.errors import StreamrankError
+from streams.health import HealthServer
+from streams.kafka_admin import check_topics
+from streams.metrics import Metrics
+from streams.pipeline import Pipeline
+from streams.settings import Settings
+from streams.store.base import FeatureStore
+from streams.store.redis import RedisStore
+
+EXIT_UNEXPECTED = 70
+FINISH_S = 5.0
+"""How long the current batch may take after SIGTERM."""
+LEAVE_S = 8.0
+"""How long Faust may take to leave the group; after it the process goes without a farewell."""
+
+log = logging.getLogger(__name__)
+
+
+def run(settings: Settings) -> None:
+    """Work until SIGTERM or SIGINT; anything unexpected ends the process.
+
+    Raises:
+        StreamrankError: a server is away at the start, or the state doesn't fit the log.
+    """
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    try:
+        asyncio.run(_serve(settings))
+    except StreamrankError:
+        raise
+    except Exception as exc:
+        _end_at_once(exc)
+
+
+def _end_at_once(exc: BaseException) -> NoReturn:
+    log.critical("ending at once, unexpected error", exc_info=exc)
+    os._exit(EXIT_UNEXPECTED)
+
+
+async def _serve(settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    states = await asyncio.to_thread(check_topics, settings)
+    await check_redis(settings)
+    await check_triton(settings)
+    ids = {name: states[name].topic_id for name in (settings.topic(EVENTS), settings.topic(ITEMS))}
+    store = RedisStore.from_settings(settings)
+    ranker = TritonRanker(triton_address(settings), settings.triton_version, settings.triton_model)
+    guarded = GuardedRanker(ranker, CircuitBreaker(time.monotonic))
+    pipeline = Pipeline(store, guarded, settings, clock=_wall_clock_ms, topic_ids=ids)
+    try:
+        await pipeline.start()
+        with tempfile.TemporaryDirectory(prefix="streamrank-") as datadir:
+            await Worker(settings, store, pipeline, ids, Path(datadir)).work(stop)
+    finally:
+        await ranker.close()
+        await store.close()
+
+
+def _wall_clock_ms(_: int) -> int:
+    return int(time.time() * 1000)
+
+
+class Worker:
+    """The Faust app and the tasks around one pipeline, wired; `work` may be called once."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: FeatureStore,
+        pipeline: Pipeline,
+        ids: Mapping[str, str],
+        datadir: Path,
+    ) -> None:
+        self.metrics = Metrics()
+        self._settings = settings
+        self._events = settings.topic(EVENTS)
+        self._app = app = App(settings, datadir)
+        self._publisher = publisher = Publisher(settings)
+        events, items = Inbox(app.flow.wake), Inbox(asyncio.Event())
+        placer = Placer(lambda: app.consumer, pipeline, store, settings, ids)
+        self._processor = Processor(app.flow, events, placer, pipeline, publisher, settings, self.metrics)
+        self._cataloguer = Cataloguer(app.flow, items, store, publisher, ids, self.metrics)
+        self._add_agent(EVENTS, lambda stream: read_events(stream, events))
+        self._add_agent(ITEMS, lambda stream: read_items(stream, items))
+        self._jobs: list[Coroutine[Any, Any, None]] = [
+            self._processor.run(),
+            self._cataloguer.run(),
+            publish_ticks(self._processor, pipeline, publisher, settings),
+        ]
+        if settings.snapshot_every_events is None:
+            self._jobs.append(follow_changes(pipeline, settings))
+
+    def _add_agent(self, topic: str, read: Any) -> None:
+        channel = self._app.topic(self._settings.topic(topic), key_type=bytes, value_type=bytes)
+        self._app.agent(channel, name=topic, concurrency=1)(read)
+
+    async def work(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set, then leave in order.
+
+        Raises:
+            StreamrankError: the state doesn't fit the log.
+        """
+        with self._health():
+            await self._publisher.start()
+            tasks = [asyncio.create_task(job) for job in (*self._jobs, self._watch_app(), stop.wait())]
+            starting = asyncio.create_task(self._app.start())
+            ended, _ = await asyncio.wait([*tasks, starting], return_when=asyncio.FIRST_COMPLETED)
+            if ended == {starting} and starting.exception() is None:
+                ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            failures = [exc for exc in (task.exception() for task in ended) if exc is not None]
+            for exc in failures:
+                if not isinstance(exc, StreamrankError):
+                    _end_at_once(exc)
+            await self._leave(tasks[:2], [*tasks[2:], starting])
+            for exc in failures:
+                raise exc
+
+    async def _watch_app(self) -> None:
+        await self._app._crashed.wait()  # noqa: SLF001  mode tells nobody else
+        raise RuntimeError("Faust crashed") from self._app.crash_reason
+
+    async def _leave(self, workers: list[asyncio.Task[Any]], others: list[asyncio.Task[Any]]) -> None:
+        log.info("stopping")
+        self._processor.stop()
+        self._cataloguer.stop()
+        await asyncio.wait(workers, timeout=FINISH_S)
+        for task in (*workers, *others):
+            task.cancel()
+        try:
+            async with asyncio.timeout(LEAVE_S):
+                await self._app.stop()
+                await self._publisher.stop()
+        except TimeoutError:
+            log.warning("left without a farewell, partitions move when the session times out")
+
+    @contextlib.contextmanager
+    def _health(self) -> Any:
+        self.metrics.watch_lag(self.lags)
+        if self._settings.metrics_port is None:
+            yield
+            return
+        server = HealthServer(self._settings.metrics_port, self.metrics, self.lags)
+        server.start()
+        log.info("metrics", extra={"address": f"127.0.0.1:{server.port}"})
+        try:
+            yield
+        finally:
+            server.stop()
+
+    def lags(self) -> dict[int, int]:
+        """Return how many records of each owned partition of `events` wait, as far as is known."""
+        found: dict[int, int] = {}
+        for partition, at in dict(self._processor.expected.offsets).items():
+            with contextlib.suppress(KafkaError, AssertionError):
+                found[partition] = self._app.consumer.lag(TP(self._events, partition), at)
+        return found
