@@ -4,7 +4,7 @@ A message's key must be its `user_id`, and lie in the partition that murmur2 say
 spread over partitions and their order lost.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 
@@ -17,8 +17,7 @@ from streams.features.user import unpack_state
 _RESERVED = {topic.name for topic in topics.TOPICS} - {topics.RECOMMENDATIONS}
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """One record of the `events` topic as Kafka stored it; `timestamp_ms` is Kafka's."""
 
     partition: int
@@ -28,8 +27,7 @@ class Record:
     timestamp_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
+class Decoded(NamedTuple):
     """A record with its event and the time that counts for it."""
 
     record: Record

@@ -13,7 +13,7 @@ from streams.contracts import events as ev
 from streams.contracts.slates import Slate
 from streams.decode import Decoded, Decoder, Record
 from streams.errors import BadEvent
-from streams.features.counts import counts
+from streams.features.counts import count, new_counts
 from streams.features.user import EMPTY, UserState, fold, pack_state
 from streams.outbox import Outbox
 from streams.push import Pushes
@@ -48,7 +48,7 @@ class PartitionBatch:
         self._records = records
         self._decoded: list[Decoded] = []
         self._asks: list[tuple[Record, Ask]] = []
-        self._counts: dict[str, dict[str, int]] = {}
+        self._counts = new_counts()
         self._stats: Counter[str] = Counter()
         self._watermark_ms = owned.position.watermark_ms
         self._outbox = Outbox(self.partition, owned.position.epoch, topic)
@@ -133,11 +133,7 @@ class PartitionBatch:
             return
         self.states[user] = after
         self._stats["applied"] += 1
-        for row, field, increment in counts(before, event, at_ms):
-            fields = self._counts.get(row)
-            if fields is None:
-                fields = self._counts[row] = {}
-            fields[field] = fields.get(field, 0) + increment
+        count(self._counts, before, event, at_ms)
         if isinstance(event, ev.Request):
             self._requested(decoded, event, now_ms)
         elif isinstance(event, ev.Forget):

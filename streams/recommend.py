@@ -21,7 +21,7 @@ from streams.features.user import UserState
 from streams.retrieval.base import Asked
 from streams.retrieval.blend import Retriever
 from streams.retrieval.counters import Counters
-from streams.retrieval.covisit import pair_scores
+from streams.retrieval.related import related
 from streams.slate.select import select, worth
 
 
@@ -72,8 +72,8 @@ class Recommender:
         catalogue = self.catalogue
         history = History.of(ask.state, catalogue)
         seeds = self._seeds(ask, history)
-        pairs = pair_scores(self.counters, len(catalogue), seeds)
-        asked = Asked(ask.request, ask.at_ms, ask.state, history, seeds, pairs, catalogue, self.counters)
+        goes_with = related(self.counters, len(catalogue), seeds)
+        asked = Asked(ask.request, ask.at_ms, ask.state, history, seeds, goes_with, catalogue, self.counters)
         candidates = self.retriever.find(asked)
         self.retriever.fit_slots(len(catalogue))
         encoded = features(

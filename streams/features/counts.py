@@ -9,7 +9,7 @@ Directed co-visitation: an event on j adds 1/sqrt(d) to the pair (i, j) for the 
 different items before, d <= WINDOW.
 """
 
-from collections.abc import Iterator
+from collections import defaultdict
 
 from streams.contracts import events as ev
 from streams.features.user import UserState
@@ -17,23 +17,31 @@ from streams.features.user import UserState
 DAY_MS = 86_400_000
 MONTH_DAYS = 30
 """Days a bucket of co-visitation counts spans."""
-WINDOW = 4
+WINDOW = 3
 PAIR_UNIT = 1_000
 _PAIR_WEIGHTS = tuple(round(PAIR_UNIT / d**0.5) for d in range(1, WINDOW + 1))
 SIGNALS = {ev.View: "v", ev.Click: "c", ev.Cart: "a", ev.Purchase: "p"}
 ITEM_ROW, NEXT_ROW = "i:", "n:"
+Counts = defaultdict[str, dict[str, int]]
+"""Row to field to increment; made by `new_counts`."""
 
 
-def counts(before: UserState, event: ev.UserEvent, at_ms: int) -> Iterator[tuple[str, str, int]]:
-    """Yield (row, field, increment) of an event that met the state `before` (and was no repeat)."""
+def new_counts() -> Counts:
+    """Return no counts at all."""
+    return defaultdict(dict)
+
+
+def count(counts: Counts, before: UserState, event: ev.UserEvent, at_ms: int) -> None:
+    """Add to `counts` what an event changes that met the state `before` (and was no repeat)."""
     if not isinstance(event, ev.View | ev.Click | ev.Cart | ev.Purchase):
         return
-    signal, item_id = SIGNALS[type(event)], event.item_id
-    day = at_ms // DAY_MS
-    yield ITEM_ROW + item_id, f"{day}:{signal}", 1
-    latest = reversed(before.items)
+    item_id, day = event.item_id, at_ms // DAY_MS
+    signals = counts[ITEM_ROW + item_id]
+    signal = f"{day}:{SIGNALS[type(event)]}"
+    signals[signal] = signals.get(signal, 0) + 1
     pair = f"{day // MONTH_DAYS}:{item_id}"
-    for weight, other in zip(_PAIR_WEIGHTS, latest, strict=False):
+    for weight, other in zip(_PAIR_WEIGHTS, reversed(before.items), strict=False):
         if other == item_id:
-            return  # what came before it was counted when the user first came to this item
-        yield NEXT_ROW + other, pair, weight
+            break  # what came before it was counted when the user first came to this item
+        row = counts[NEXT_ROW + other]
+        row[pair] = row.get(pair, 0) + weight

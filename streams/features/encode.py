@@ -15,6 +15,7 @@ from streams.features.item import NO_CODE, Catalogue
 from streams.features.user import UserState
 
 Array = NDArray[np.float64]
+_ROW = {name: row for row, name in enumerate(FEATURES)}
 _DAY_MIN = 1440.0
 _NEW_MS = 30 * 86_400_000
 _MAX_DUE = 4.0
@@ -82,10 +83,8 @@ def features(
 
     `slots` is scratch, shape (>= len(catalogue),), all -1, and is left so.
     """
-    columns = _own(state, history, candidates, t.minutes(at_ms), slots)
-    columns |= _covisitation(candidates)
-    columns |= _content(history, candidates, catalogue, at_ms)
-    size = len(candidates.items)
+    encoded = np.zeros((len(FEATURES), len(candidates.items)), np.float32)
+    _own(encoded, state, history, candidates, t.minutes(at_ms), slots)
     whole = {
         "user_baskets": np.log1p(state.baskets),
         "user_items": np.log1p(len(state.items)),
@@ -94,47 +93,48 @@ def features(
         "kind_bundle": float(kind == "bundle"),
         "kind_search": float(kind == "search"),
     }
-    encoded = np.empty((size, len(FEATURES)), np.float32)
-    for column, name in enumerate(FEATURES):
-        encoded[:, column] = whole[name] if name in whole else columns[name]
-    return encoded
+    for name, column in (_covisitation(candidates) | _content(history, candidates, catalogue, at_ms) | whole).items():
+        encoded[_ROW[name]] = column
+    return np.ascontiguousarray(encoded.T)
 
 
 def _own(
-    state: UserState, history: History, candidates: Candidates, now_min: int, slots: NDArray[np.int32]
-) -> dict[str, Array]:
-    """Say what the user did with each candidate before."""
+    encoded: NDArray[np.float32],
+    state: UserState,
+    history: History,
+    candidates: Candidates,
+    now_min: int,
+    slots: NDArray[np.int32],
+) -> None:
+    """Write what the user did with each candidate before into the rows of `encoded` (F, K), all 0."""
     slots[history.items] = np.arange(len(history.items), dtype=np.int32)
-    place = slots[candidates.items]
+    places = slots[candidates.items]
     slots[history.items] = -1
-    owned = place >= 0
-    if not len(history.items):
-        nothing = np.zeros(len(place))
-        return dict.fromkeys(_OWN, nothing)
+    owned = np.flatnonzero(places >= 0)
+    if not len(owned):
+        return
+    place = places[owned]
     touches = history.touches.at(place)
     days = np.maximum(0.0, now_min - touches.last_min) / _DAY_MIN
     gap = touches.span_days / np.maximum(1, touches.bought - 1)
     repeated = touches.bought > 1
-    due = np.where(repeated, np.minimum(days / np.maximum(gap, 0.5), _MAX_DUE), 0.0)
     columns = {
-        "own": np.ones(len(place)),
+        "own": 1.0,
         "own_bought": np.log1p(touches.bought),
         "own_rate": np.log1p(touches.rate * 0.5 ** (days * _DAY_MIN / t.RATE_HALF_LIFE_MIN)),
         "own_days": np.log1p(np.minimum(days, _FAR_DAYS)),
         "own_place": 1.0 / (1.0 + place),
         "own_share": touches.bought / max(1, state.baskets),
-        "own_due": due,
+        "own_due": np.where(repeated, np.minimum(days / np.maximum(gap, 0.5), _MAX_DUE), 0.0),
         "own_gap": np.where(repeated, np.log1p(gap), 0.0),
         "own_touches": np.log1p(touches.touches),
-        "own_clicked": ((touches.signal == t.CLICK) | (touches.signal == t.VIEW)).astype(float),
-        "own_carted": (touches.signal == t.CART).astype(float),
-        "own_liked": (touches.signal == t.LIKED).astype(float),
-        "own_uncarted": (touches.signal == t.UNCART).astype(float),
+        "own_clicked": (touches.signal == t.CLICK) | (touches.signal == t.VIEW),
+        "own_carted": touches.signal == t.CART,
+        "own_liked": touches.signal == t.LIKED,
+        "own_uncarted": touches.signal == t.UNCART,
     }
-    return {name: np.where(owned, column, 0.0) for name, column in columns.items()}
-
-
-_OWN = tuple(name for name in FEATURES if name.startswith("own"))
+    for name, column in columns.items():
+        encoded[_ROW[name], owned] = column
 
 
 def _covisitation(candidates: Candidates) -> dict[str, Array]:

@@ -83,7 +83,11 @@ class Catalogue:
 
     def indices_of(self, item_ids: Iterable[str]) -> NDArray[np.int64]:
         """Return the indices of items, shape (N,)."""
-        return np.fromiter(map(self.index_of, item_ids), np.int64)
+        ids = list(item_ids)
+        try:
+            return np.fromiter(map(self.index.__getitem__, ids), np.int64, len(ids))
+        except KeyError:
+            return np.fromiter(map(self.index_of, ids), np.int64, len(ids))
 
     def _code(self, name: tuple[str, ...] | str) -> int:
         """Return the code of a category path (tuple) or of a brand (str)."""

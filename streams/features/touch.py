@@ -57,6 +57,11 @@ class Touches(NamedTuple):
         return Touches(last_min, signal, touches, bought, rate, span_days)  # type: ignore[arg-type]
 
 
+def last_minute(word: int) -> int:
+    """Return `last_min` of a word."""
+    return word & _MAX_LAST
+
+
 def minutes(at_ms: int) -> int:
     """Return event time in the unit of `last_min`."""
     return min(max(0, (at_ms - MIN_AT_MS) // 60_000), _MAX_LAST)
@@ -98,20 +103,40 @@ def unpack_all(words: NDArray[np.uint64]) -> Touches:
 def touched(word: int | None, signal: int, at_min: int) -> int:
     """Return the word after a signal that is not a purchase (`word` None: the first)."""
     if word is None:
-        return pack(Touch(at_min, signal, 1, 0, 0.0, 0))
+        return at_min << _LAST | signal << _SIGNAL | 1 << _TOUCHES
     old = unpack(word)
     last = old.last_min if old.bought else max(old.last_min, at_min)
     return pack(old._replace(last_min=last, signal=signal, touches=old.touches + 1))
 
 
 def purchased(word: int | None, at_min: int) -> int:
-    """Return the word after a basket with the item; a late one counts, decayed, at its own time."""
+    """Return the word after a basket with the item; a late one counts, decayed, at its own time.
+
+    The same as `merged` with a single purchase, on integers: this is the hottest line of the fold.
+    """
     if word is None:
         return at_min << _LAST | PURCHASE << _SIGNAL
-    old = unpack(word)
-    if not old.bought:
-        return pack(old._replace(last_min=at_min, signal=PURCHASE, bought=1, rate=1.0))
-    return pack(merged(old, Touch(at_min, PURCHASE, 0, 1, 1.0, 0)))
+    last, touches = word & _MAX_LAST, word & _MAX_TOUCHES << _TOUCHES
+    bought, rate, span = word >> _BOUGHT & _MAX_BOUGHT, word >> _RATE & _MAX_RATE, word >> _SPAN
+    if not bought:
+        if word >> _SIGNAL & 7 != PURCHASE:
+            return at_min << _LAST | PURCHASE << _SIGNAL | touches
+        bought, rate = 1, _RATE_UNIT
+    first_day = last // _MINUTES_A_DAY - span
+    if at_min >= last:
+        rate = _RATE_UNIT + round(rate * 0.5 ** ((at_min - last) / RATE_HALF_LIFE_MIN))
+        last = at_min
+    else:
+        rate += round(_RATE_UNIT * 0.5 ** ((last - at_min) / RATE_HALF_LIFE_MIN))
+        first_day = min(first_day, at_min // _MINUTES_A_DAY)
+    return (
+        last << _LAST
+        | PURCHASE << _SIGNAL
+        | touches
+        | min(bought + 1, _MAX_BOUGHT) << _BOUGHT
+        | min(rate, _MAX_RATE) << _RATE
+        | min(last // _MINUTES_A_DAY - first_day, _MAX_SPAN) << _SPAN
+    )
 
 
 def merged(a: Touch, b: Touch) -> Touch:
@@ -121,12 +146,13 @@ def merged(a: Touch, b: Touch) -> Touch:
     else:
         early, late = (a, b) if a.last_min <= b.last_min else (b, a)
     age = max(0, late.last_min - early.last_min)
-    first = min((t.last_min - t.span_days * _MINUTES_A_DAY for t in (a, b) if t.bought), default=late.last_min)
+    day = late.last_min // _MINUTES_A_DAY
+    first_day = min((t.last_min // _MINUTES_A_DAY - t.span_days for t in (a, b) if t.bought), default=day)
     return Touch(
         last_min=late.last_min,
         signal=late.signal,
         touches=a.touches + b.touches,
         bought=a.bought + b.bought,
         rate=late.rate + early.rate * 0.5 ** (age / RATE_HALF_LIFE_MIN),
-        span_days=(late.last_min - first) // _MINUTES_A_DAY,
+        span_days=day - first_day,
     )

@@ -132,7 +132,7 @@ def _purchase(state: UserState, event: ev.Purchase, at_ms: int) -> dict[str, Any
     at_min = t.minutes(at_ms)
     word = state.items.get(event.item_id)
     same_basket = order == state.order
-    if word is None or not same_basket or t.unpack(word).last_min != at_min:
+    if word is None or not same_basket or t.last_minute(word) != at_min:
         word = t.purchased(word, at_min)
     changes: dict[str, Any] = {"items": _with_item(state.items, event.item_id, word)}
     if not same_basket:
@@ -178,7 +178,7 @@ def _absorb(state: UserState, event: ev.Absorb, at_ms: int) -> dict[str, Any]:
     words = dict(other.items)
     for item, word in state.items.items():
         words[item] = t.pack(t.merged(t.unpack(words[item]), t.unpack(word))) if item in words else word
-    latest = sorted(words, key=lambda item: t.unpack(words[item]).last_min)[-MAX_ITEMS:]
+    latest = sorted(words, key=lambda item: t.last_minute(words[item]))[-MAX_ITEMS:]
     return {
         "items": {item: words[item] for item in latest},
         "cart": tuple(dict.fromkeys(other.cart + state.cart))[-MAX_CART:],

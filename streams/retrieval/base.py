@@ -1,6 +1,5 @@
 """What a candidate source is given, and what it gives back. Adding one: a file, and a line in `blend.SOURCES`."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -12,14 +11,14 @@ from streams.features.encode import History
 from streams.features.item import Catalogue
 from streams.features.user import UserState
 from streams.retrieval.counters import Counters
+from streams.retrieval.related import Related
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
     """One request, resolved: who asks, and from which items to start.
 
-    `seeds` are catalogue indices (S,), the most telling first; `pair_scores` for each seed the items that go with it
-    and how much (`covisit.pair_scores`).
+    `seeds` are catalogue indices (S,), the most telling first; `related` is what goes with them.
     """
 
     request: Request
@@ -27,7 +26,7 @@ class Asked:
     state: UserState
     history: History
     seeds: NDArray[np.int64]
-    pair_scores: Sequence[tuple[NDArray[np.int64], NDArray[np.float64]]]
+    related: Related
     catalogue: Catalogue
     counters: Counters
 

@@ -14,6 +14,7 @@ from streams.retrieval.arrivals import Arrivals
 from streams.retrieval.base import Asked, CandidateSource, Found
 from streams.retrieval.covisit import Covisit
 from streams.retrieval.filters import allowed
+from streams.retrieval.grouping import group
 from streams.retrieval.repeat import Repeat
 from streams.retrieval.title import TitleWords
 from streams.retrieval.trending import Best, TrendingInCategory
@@ -71,7 +72,7 @@ class Retriever:
         says = np.concatenate(
             [self._weight(number) / (RANK_OFFSET + np.arange(len(f.items))) for number, f in found.items()]
         )
-        unique, where = np.unique(items, return_inverse=True)
+        unique, where = group(items)
         fused = np.bincount(where, says, len(unique)).astype(np.float64)
         loudest = np.zeros(len(unique), np.int64)
         order = np.argsort(says, kind="stable")
@@ -104,12 +105,12 @@ class Retriever:
 
     def _pairs(self, asked: Asked, items: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the co-visitation of each seed with each candidate, shape (S, K)."""
-        pairs = np.zeros((len(asked.seeds), len(items)))
+        pairs, found = np.zeros((len(asked.seeds), len(items))), asked.related
         self.slots[items] = np.arange(len(items), dtype=np.int32)
-        for row, (others, scores) in zip(pairs, asked.pair_scores, strict=True):
-            slot = self.slots[others]
-            row[slot[slot >= 0]] = scores[slot >= 0]
+        slot = self.slots[found.items][found.place]
         self.slots[items] = -1
+        here = slot >= 0
+        pairs[found.seed[here], slot[here]] = found.score[here]
         return pairs
 
     def _weight(self, number: int) -> float:

@@ -4,6 +4,8 @@ It is as old as its last refresh; the worker refreshes it by time, tests and the
 """
 
 from collections.abc import Iterable
+from itertools import groupby
+from operator import itemgetter
 
 from streams.features.counts import ITEM_ROW, NEXT_ROW
 from streams.features.item import Catalogue
@@ -11,12 +13,9 @@ from streams.retrieval.pairs import Pairs
 from streams.retrieval.popularity import Popularity
 from streams.store.base import Change
 
-MERGED_ROWS = 500
-"""Waiting rows merged at each refresh, about 5 ms."""
-
 
 class Counters:
-    """`after` and `before` are co-visitation forwards and backwards, `popularity` is what its name says."""
+    """`pairs` is co-visitation, `popularity` what its name says."""
 
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
@@ -24,21 +23,24 @@ class Counters:
 
     def clear(self) -> None:
         """Forget everything, before a full load."""
-        self.after, self.before = Pairs(), Pairs()
+        self.pairs = Pairs()
         self.popularity = Popularity(self._catalogue)
 
     def apply(self, changes: Iterable[Change]) -> None:
         """Take in changes; unknown rows (of a newer version) are ignored."""
-        index_of = self._catalogue.index_of
         for change in changes:
-            partition = change.partition
-            for row, name, value in change.values:
-                bucket, _, what = name.partition(":")
+            for row, values in groupby(change.values, itemgetter(0)):
+                item = self._catalogue.index_of(row[2:])
                 if row.startswith(NEXT_ROW):
-                    item, other = index_of(row[2:]), index_of(what)
-                    self.after.set(partition, item, int(bucket), other, value)
-                    self.before.set(partition, other, int(bucket), item, value)
+                    self._apply_pairs(change.partition, item, values)
                 elif row.startswith(ITEM_ROW):
-                    self.popularity.set(partition, index_of(row[2:]), int(bucket), what, value)
-        self.after.merge_some(MERGED_ROWS)
-        self.before.merge_some(MERGED_ROWS)
+                    for _, name, value in values:
+                        day, _, signal = name.partition(":")
+                        self.popularity.set(change.partition, item, int(day), signal, value)
+        self.pairs.merge_some()
+
+    def _apply_pairs(self, partition: int, item: int, values: Iterable[tuple[str, str, int]]) -> None:
+        index_of, set_pair = self._catalogue.index_of, self.pairs.set
+        for _, name, value in values:
+            month, _, other = name.partition(":")
+            set_pair(partition, int(month), item, index_of(other), value)

@@ -22,7 +22,9 @@ def allowed(asked: Asked, items: NDArray[np.int64]) -> NDArray[np.bool_]:
         ok &= catalogue.log_price[items] >= np.log(max(filters.min_price, 1e-9)) - 1e-6
     if filters.max_price is not None:
         ok &= catalogue.log_price[items] <= np.log(max(filters.max_price, 1e-9)) + 1e-6
-    ok &= ~np.isin(items, _unwanted(asked))
+    unwanted = _unwanted(asked)
+    if len(unwanted):
+        ok &= ~np.isin(items, unwanted)
     return ok
 
 
