@@ -3,8 +3,8 @@
 -- KEYS: offset, out, stats, touched, rows, delta, then the keys of users to set, then those to erase
 -- ARGV: 1 believed epoch, 2 believed offset, 3 epoch, 4 offset, 5 watermark_ms, 6 applied, 7 token,
 --       8 state TTL in seconds, 9 "1" to prune, 10 row limit, 11 row keep, 12 counter values kept for readers,
---       13 key prefix of counter rows, 14 msgpack {row: {field: increment}}, 15 msgpack {stat: increment},
---       16 outbox or "", 17 number of users to set, then their states
+--       13 key prefix of counter rows, 14 counts: msgpack [row, n, n fields, n increments, row, ...],
+--       15 stats: msgpack {name: increment}, 16 outbox or "", 17 number of users to set, then their states
 -- Answer: {0 applied | 1 fenced, epoch, offset, watermark_ms, applied}, the last four as stored, absent if nothing is.
 --
 -- Writes begin once everything is decoded, and the position is written last: an error can't leave half a commit.
@@ -31,7 +31,7 @@ if stored[1] ~= ARGV[1] or stored[2] ~= ARGV[2] then
 end
 
 local counts, stats = cmsgpack.unpack(ARGV[14]), cmsgpack.unpack(ARGV[15])
-local changed, size = {}, 0 -- flat: row, field, new value, row, field, new value, ...
+local pruned, size = {}, 0 -- like counts, with value 0; and how many values readers are told about
 
 local function in_slices(command, key, values)
   for from = 1, #values, SLICE do
@@ -66,12 +66,12 @@ local function prune_row(row)
       all[#all + 1] = {field = flat[i], bucket = bucket_of(flat[i]), value = tonumber(flat[i + 1])}
     end
     table.sort(all, newer)
-    for i = tonumber(ARGV[11]) + 1, #all do
-      gone[#gone + 1] = all[i].field
-      changed[size + 1], changed[size + 2], changed[size + 3] = row, all[i].field, 0
-      size = size + 3
-    end
+    for i = tonumber(ARGV[11]) + 1, #all do gone[#gone + 1] = all[i].field end
     in_slices('HDEL', key, gone)
+    pruned[#pruned + 1], pruned[#pruned + 2] = row, #gone
+    for _, field in ipairs(gone) do pruned[#pruned + 1] = field end
+    for _ = 1, #gone do pruned[#pruned + 1] = 0 end
+    size = size + #gone
   end
   redis.call('EXPIRE', key, ttl)
 end
@@ -90,15 +90,23 @@ local users = tonumber(ARGV[17])
 for i = 1, users do redis.call('SET', KEYS[6 + i], ARGV[17 + i], 'EX', ttl) end
 for i = 7 + users, #KEYS do redis.call('DEL', KEYS[i]) end
 
-local touched = {}
-for row, fields in pairs(counts) do
-  local key = row_prefix .. row
-  touched[#touched + 1] = row
-  for field, increment in pairs(fields) do
-    changed[size + 1], changed[size + 2] = row, field
-    changed[size + 3] = redis.call('HINCRBY', key, field, increment)
-    size = size + 3
+local touched, pairs_of_slice, at = {}, {}, 1
+while at <= #counts do
+  local row, n = counts[at], counts[at + 1]
+  local key, last = row_prefix .. row, at + 1 + n
+  for from = at + 2, last, SLICE / 2 do -- one read and one write cost less than a HINCRBY for each field
+    local to = math.min(from + SLICE / 2 - 1, last)
+    local old = redis.call('HMGET', key, unpack(counts, from, to))
+    for i = from, to do
+      local place, value = i - from + 1, counts[i + n]
+      value = value + (old[place] or 0)
+      counts[i + n] = value
+      pairs_of_slice[2 * place - 1], pairs_of_slice[2 * place] = counts[i], value
+    end
+    redis.call('HSET', key, unpack(pairs_of_slice, 1, 2 * (to - from + 1)))
   end
+  touched[#touched + 1] = row
+  size, at = size + n, last + n + 1
 end
 in_slices('SADD', touched_key, touched)
 for stat, increment in pairs(stats) do redis.call('HINCRBY', KEYS[3], stat, increment) end
@@ -107,8 +115,9 @@ if ARGV[16] == '' then redis.call('DEL', KEYS[2]) else redis.call('SET', KEYS[2]
 
 local delta = stored[6] or '0-0'
 if size > 0 then
-  local entries = math.max(1, math.floor(tonumber(ARGV[12]) * 3 / size))
-  delta = redis.call('XADD', delta_key, 'MAXLEN', '~', entries, '*', 'prev', delta, 'values', cmsgpack.pack(changed))
+  local entries = math.max(1, math.floor(tonumber(ARGV[12]) / size))
+  delta = redis.call('XADD', delta_key, 'MAXLEN', '~', entries, '*', 'prev', delta,
+    'pruned', cmsgpack.pack(pruned), 'values', cmsgpack.pack(counts))
 end
 redis.call('HSET', offset_key, 'epoch', ARGV[3], 'offset', ARGV[4], 'watermark_ms', ARGV[5], 'applied', ARGV[6],
   'token', ARGV[7], 'delta', delta)
