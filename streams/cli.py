@@ -99,3 +99,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         logging.getLogger(__name__).critical("unexpected error", exc_info=True)
         return EXIT_BUG
     return code if isinstance(code, int) else 0
+
+
+if __name__ == "__main__":
+    main()

@@ -1,12 +1,15 @@
 """What may be applied next of each partition, and what it means when something else comes.
 
-Records that are applied already are dropped. A gap is sought again once; if it is still there the broker doesn't have
-those records any more: what lies before the start of its log was lost to retention and is counted.
+Records that are applied already are dropped, unless the log ends before what is applied: then it is not the log that
+was applied, and new records would be taken for old ones. A gap is sought again once; if it is still there the broker
+doesn't have those records any more: what lies before the start of its log was lost to retention and is counted.
 """
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
+
+from streams.errors import StoreMismatch
 
 log = logging.getLogger(__name__)
 
@@ -16,10 +19,11 @@ class SeekAgain(Exception):
 
 
 class Expected:
-    """The next offset of each owned partition; `start_of` asks the broker where a partition's log begins."""
+    """The next offset of each owned partition; `start_of` and `end_of` tell where the broker's log begins and ends."""
 
-    def __init__(self, start_of: Callable[[int], Awaitable[int]]) -> None:
+    def __init__(self, start_of: Callable[[int], Awaitable[int]], end_of: Callable[[int], int]) -> None:
         self._start_of = start_of
+        self._end_of = end_of
         self._next: dict[int, int] = {}
         self._sought: set[tuple[int, int]] = set()
         self.lost: dict[int, int] = {}
@@ -41,9 +45,11 @@ class Expected:
 
         Raises:
             SeekAgain: there is a gap before them that was not sought yet.
+            StoreMismatch: the log ends before what is applied.
         """
         expected = self._next[partition]
         if records[0].offset < expected:
+            self._check_end(partition, expected)
             records = [record for record in records if record.offset >= expected]
         if not records:
             return records
@@ -51,6 +57,14 @@ class Expected:
             await self._accept_gap(partition, expected, records[0].offset)
         self._next[partition] = records[-1].offset + 1
         return records
+
+    def _check_end(self, partition: int, expected: int) -> None:
+        end = self._end_of(partition)
+        if end < expected:
+            raise StoreMismatch(
+                f"Redis has applied partition {partition} of the events up to offset {expected - 1}, but its log ends "
+                f"before {end}: use another key_prefix, or backfill"
+            )
 
     async def _accept_gap(self, partition: int, expected: int, found: int) -> None:
         if (partition, expected) not in self._sought:

@@ -63,7 +63,7 @@ class Processor:
         self._metrics = metrics
         self._stopping = False
         self._unpublished: list[int] = []
-        self.expected = Expected(placer.start_of)
+        self.expected = Expected(placer.start_of, placer.end_of)
         self.last_record_s: dict[int, float] = {}
         """When (monotonic) the last record of each owned partition was taken, or the partition assigned."""
 

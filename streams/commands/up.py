@@ -1,0 +1,101 @@
+"""`streamrank up`: the embedded stack and a worker on this machine, until Ctrl-C."""
+
+import os
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from streams.commands.options import config_option
+from streams.embedded.stack import Addresses, Stack
+from streams.embedded.triton import MODELS
+from streams.kafka_admin import create_topics
+from streams.logs import configure
+from streams.settings import ENV_PREFIX, Settings, load_settings
+from streams.supervise import SupervisedWorker
+
+EMBEDDED = {
+    "partitions": "8",
+    "kafka_session_timeout_s": "6",
+    "kafka_fetch_max_wait_ms": "2",
+}
+"""Settings that fit the embedded broker: it holds a join for half a session, and a fetch for half its longest wait."""
+READY_S = 60.0
+
+
+@click.command()
+@config_option
+@click.option(
+    "--run-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("runs/up"),
+    show_default=True,
+    help="Folder for data and logs of the servers.",
+)
+@click.option(
+    "--models",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    default=MODELS,
+    help="Folder of models to serve instead of those that come with Streamrank.",
+)
+def up(config: Path | None, run_dir: Path, models: Path) -> None:
+    """Start Kafka, Redis, Triton and a worker on this machine, until Ctrl-C."""
+    configure("text")
+    console = Console()
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    with Stack(run_dir, models) as stack:
+        environment = embedded_environment(stack.addresses)
+        settings = _settings(config, environment)
+        create_topics(settings)
+        if config is not None:
+            environment[ENV_PREFIX + "CONFIG"] = str(config.absolute())
+        with SupervisedWorker(stack.run_dir, _own_variables() | environment) as worker:
+            worker.start()
+            worker.await_ready(READY_S, meanwhile=lambda: _raise_if(stop))
+            _say_ready(console, worker, environment)
+            while not stop.wait(0.2):
+                for restart in stack.check():
+                    console.print(f"[yellow]{restart.name} was started again: {restart.because}; {restart.lost}[/]")
+                    create_topics(settings)
+                said = worker.check()
+                if said:
+                    console.print(f"[yellow]{said}[/]")
+            console.print("stopping")
+
+
+def embedded_environment(addresses: Addresses) -> dict[str, str]:
+    """Return the variables under which any verb works with the embedded stack."""
+    values = {
+        "kafka_bootstrap": addresses.kafka,
+        "redis_url": addresses.redis_url,
+        "triton_address": addresses.triton,
+        **EMBEDDED,
+    }
+    return {ENV_PREFIX + name.upper(): value for name, value in values.items()}
+
+
+def _settings(config: Path | None, environment: dict[str, str]) -> Settings:
+    overrides: dict[str, Any] = {name.removeprefix(ENV_PREFIX).lower(): value for name, value in environment.items()}
+    return load_settings(config, **overrides)
+
+
+def _own_variables() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name.startswith(ENV_PREFIX)}
+
+
+def _raise_if(stop: threading.Event) -> None:
+    if stop.is_set():
+        raise KeyboardInterrupt
+
+
+def _say_ready(console: Console, worker: SupervisedWorker, environment: dict[str, str]) -> None:
+    console.print("[green]ready[/]: Kafka, Redis, Triton and a worker; Ctrl-C ends them.")
+    console.print(f"worker log: {worker.log}, metrics: http://127.0.0.1:{worker.port}/metrics", soft_wrap=True)
+    console.print("In a second terminal:")
+    for name, value in environment.items():
+        console.print(f"export {name}={value}", soft_wrap=True, highlight=False)

@@ -1,0 +1,113 @@
+"""A worker as a child process: started, awaited until it is ready, started again when it ends unexpectedly.
+
+A worker that ends with a sentence (exit code 1 or 2) would only say it again, so that ends the supervision.
+"""
+
+import contextlib
+import os
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from streams.embedded.process import Child, Command, Guard, end_all
+from streams.embedded.server import free_port
+from streams.errors import StackFailed
+
+EXIT_UNEXPECTED = 70
+WAIT_FIRST_S = 0.5
+WAIT_MOST_S = 30.0
+CALM_S = 60.0
+"""A worker that ran so long is started again without delay."""
+STOP_S = 20.0
+POLL_S = 0.1
+
+
+class SupervisedWorker:
+    """One worker with these environment variables, whose log is `run_dir`/worker.log; a context manager."""
+
+    def __init__(self, run_dir: Path, environment: Mapping[str, str]) -> None:
+        self.port = free_port()
+        self.log = run_dir / "worker.log"
+        self._environment = {**environment, "STREAMRANK_METRICS_PORT": str(self.port)}
+        self._run_dir = run_dir
+        self._lock_fd = os.open(run_dir / "worker.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._guard = Guard(self._lock_fd)
+        self._child: Child | None = None
+        self._wait_s = WAIT_FIRST_S
+        self._started_s = 0.0
+        self._due_s = 0.0
+
+    def __enter__(self) -> "SupervisedWorker":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            if self._child is not None:
+                end_all([self._child], STOP_S)
+        finally:
+            self._guard.close()
+            os.close(self._lock_fd)
+
+    @property
+    def pid(self) -> int | None:
+        """The process id while it runs."""
+        return None if self._child is None else self._child.pid
+
+    def start(self) -> None:
+        """Start it; returns at once."""
+        command = (sys.executable, "-m", "streams.cli", "worker")
+        self._started_s = time.monotonic()
+        self._child = Child(Command(command, self._run_dir, self._environment), self.log, self._guard)
+
+    def check(self) -> str | None:
+        """Start it again if it ended unexpectedly, after a growing delay; return what happened.
+
+        Raises:
+            StackFailed: it ended with a sentence, which is quoted.
+        """
+        now = time.monotonic()
+        if self._child is None:
+            if now >= self._due_s:
+                self.start()
+            return None
+        if not self._child.exited():
+            return None
+        code, self._child = self._child.bury(), None
+        if code != EXIT_UNEXPECTED and code >= 0:
+            raise StackFailed(f"the worker ended with {code}: {self.last_words()}")
+        if now - self._started_s > CALM_S:
+            self._wait_s = WAIT_FIRST_S
+        self._due_s = now + self._wait_s
+        again = f"the worker ended with {code} and starts again in {self._wait_s:g} s; see {self.log}"
+        self._wait_s = min(self._wait_s * 2, WAIT_MOST_S)
+        return again
+
+    def await_ready(self, timeout_s: float, meanwhile: Callable[[], object] = lambda: None) -> None:
+        """Return when it has its partitions; call `meanwhile` now and then.
+
+        Raises:
+            StackFailed: it ended with a sentence, or isn't ready in time.
+        """
+        deadline = time.monotonic() + timeout_s
+        while not self.is_ready():
+            meanwhile()
+            self.check()
+            if time.monotonic() > deadline:
+                raise StackFailed(f"the worker is not ready after {timeout_s:g} s; see {self.log}")
+            time.sleep(POLL_S)
+
+    def is_ready(self) -> bool:
+        """Tell whether it has its partitions and every server answers it."""
+        with contextlib.suppress(OSError, urllib.error.URLError):
+            address = f"http://127.0.0.1:{self.port}/readyz"
+            with urllib.request.urlopen(address, timeout=1.0) as answer:
+                return bool(answer.status == 200)
+        return False
+
+    def last_words(self) -> str:
+        """Return the last line of its log."""
+        lines = self.log.read_text("utf-8", errors="replace").strip().splitlines()
+        return lines[-1] if lines else "it said nothing"
