@@ -106,25 +106,31 @@ class RedisConnection:
         Raises:
             StreamrankError: `maxmemory-policy` is another than noeviction.
         """
-        for node in self._client.get_primaries() if self._cluster else [None]:
-            policy = await self._eviction_policy({"target_nodes": [node]} if node else {})
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                policies = await self._eviction_policies()
+        except _AWAY as exc:
+            self._fail(exc)
+        for address, policy in policies.items():
             if policy != "noeviction":
-                where = node.name if node else self.address
                 raise StreamrankError(
-                    f"Redis at {where} has maxmemory-policy {policy} and would drop state: set it to noeviction"
+                    f"Redis at {address} has maxmemory-policy {policy} and would drop state: set it to noeviction"
                 )
+
+    async def _eviction_policies(self) -> dict[str, str]:
+        """Return the policy of each server that holds data, by its address."""
+        targets: dict[str, dict[str, Any]] = {self.address: {}}
+        if self._cluster:
+            await self._client.initialize()
+            targets = {node.name: {"target_nodes": [node]} for node in self._client.get_primaries()}
+        return {address: await self._eviction_policy(target) for address, target in targets.items()}
 
     async def _eviction_policy(self, target: dict[str, Any]) -> str:
         try:
-            async with asyncio.timeout(self._timeout_s):
-                try:
-                    found = await self._client.execute_command("CONFIG GET", "maxmemory-policy", **target)
-                    policy = {_text(k): _text(v) for k, v in found.items()}["maxmemory-policy"]
-                except (exceptions.ResponseError, KeyError):  # an ACL or a cloud provider forbids CONFIG
-                    policy = (await self._client.execute_command("INFO", "memory", **target))["maxmemory_policy"]
-        except _AWAY as exc:
-            self._fail(exc)
-        return policy
+            found = await self._client.execute_command("CONFIG GET", "maxmemory-policy", **target)
+            return {_text(k): _text(v) for k, v in found.items()}["maxmemory-policy"]
+        except (exceptions.ResponseError, KeyError):  # an ACL or a cloud provider forbids CONFIG
+            return str((await self._client.execute_command("INFO", "memory", **target))["maxmemory_policy"])
 
     async def close(self) -> None:
         """Close all sockets; the next call would open them anew."""
