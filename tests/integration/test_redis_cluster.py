@@ -1,0 +1,90 @@
+"""Redis Cluster: three real nodes, so a key in a wrong slot or a script over two slots fails."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+import redis
+
+from streams.embedded.server import free_port
+from streams.errors import StreamrankError, Unreachable
+from streams.store.base import ItemChange, Position
+from tests.contracts.stores import OPENING, applied, counters, following, opened
+from tests.integration.redis_stores import FULL, in_a_loop, store_at
+from tests.support import wait_until
+from tests.valkey import valkey
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[int]]:
+    """A Redis Cluster of three primaries, each with a third of the slots."""
+    with ExitStack() as servers:
+        folders = [tmp_path_factory.mktemp("node") for _ in range(3)]
+        ports = [
+            servers.enter_context(valkey(folder, "--cluster-enabled", "yes", "--cluster-port", str(free_port())))
+            for folder in folders
+        ]
+        nodes = [servers.enter_context(redis.Redis(port=port)) for port in ports]
+        for i, node in enumerate(nodes):
+            node.execute_command("CLUSTER", "ADDSLOTSRANGE", i * 16384 // 3, (i + 1) * 16384 // 3 - 1)
+            bus = node.config_get("cluster-port")["cluster-port"]
+            nodes[0].execute_command("CLUSTER", "MEET", "127.0.0.1", ports[i], bus)
+        for node in nodes:
+            wait_until(lambda node=node: node.cluster("info")["cluster_state"] == "ok", what="the cluster")
+        yield ports
+
+
+@in_a_loop
+async def test_a_cluster_holds_state_by_partition(cluster: list[int]) -> None:
+    async with store_at(cluster[0], redis_cluster=True) as store:
+        await opened(store)
+        marks: dict[int, str] = {}
+        partitions = range(8)
+        await store.changes(partitions, marks)
+        _, mark, _ = await store.item_changes(None)
+        users = {f"user {i}": b"%d" % i for i in range(50)}
+        commits = [following(Position(), partition=p, **FULL | {"states": users}) for p in partitions]
+        for _ in range(2):
+            assert not any(answer.fenced for answer in await store.commit(commits))
+        assert await store.positions(partitions) == {p: commits[p].position for p in partitions}
+        assert await store.load([(p, user) for user in users for p in partitions]) == [
+            state for state in users.values() for _ in partitions
+        ]
+        changes, complete = await store.changes(partitions, marks)
+        assert complete
+        assert sorted(change.partition for change in changes) == list(partitions)
+        for p in partitions:
+            assert await counters(store, p) == {("row", "1:x"): 3}
+            assert {user: state async for user, state in store.states(p)} == users
+            await applied(store, following(commits[p].position, partition=p, prune=True))
+        assert await store.stats(partitions) == {"applied": 8}
+        assert await store.upsert_items(0, 5, [ItemChange("a", b"{}"), ItemChange("b", None)])
+        assert await store.item_changes(mark) != ([], mark, True)
+        assert [some async for some in store.items()] == [[ItemChange("a", b"{}")]]
+
+
+@in_a_loop
+async def test_every_node_of_a_cluster_is_asked_for_its_policy(cluster: list[int]) -> None:
+    with redis.Redis(port=cluster[2]) as node:
+        node.config_set("maxmemory-policy", "volatile-ttl")
+        try:
+            async with store_at(cluster[0], redis_cluster=True) as store:
+                with pytest.raises(StreamrankError, match=f":{cluster[2]} has maxmemory-policy volatile-ttl"):
+                    await store.open(**OPENING)
+        finally:
+            node.config_set("maxmemory-policy", "noeviction")
+
+
+@in_a_loop
+async def test_a_cluster_that_lost_slots_is_named_and_found_again(cluster: list[int]) -> None:
+    async with store_at(cluster[0], redis_cluster=True) as store:
+        await opened(store)
+        commits = [following(Position(), partition=p, **FULL) for p in range(8)]
+        with redis.Redis(port=cluster[1]) as node:
+            node.execute_command("CLUSTER", "DELSLOTSRANGE", 16384 // 3, 2 * 16384 // 3 - 1)
+            with pytest.raises(Unreachable, match=f"127.0.0.1:{cluster[0]} "):
+                await store.commit(commits)
+            node.execute_command("CLUSTER", "ADDSLOTSRANGE", 16384 // 3, 2 * 16384 // 3 - 1)
+            wait_until(lambda: node.cluster("info")["cluster_state"] == "ok", what="the cluster")
+        assert not any(answer.fenced for answer in await store.commit(commits))
+        assert await counters(store, 1) == {("row", "1:x"): 3}
