@@ -88,7 +88,7 @@ def features(
     whole = {
         "user_baskets": np.log1p(state.baskets),
         "user_items": np.log1p(len(state.items)),
-        "user_away": np.log1p(min(max(0, at_ms - state.last_ms) / 86_400_000, _FAR_DAYS)),
+        "user_away": _away(history, at_ms),
         "kind_similar": float(kind == "similar"),
         "kind_bundle": float(kind == "bundle"),
         "kind_search": float(kind == "search"),
@@ -135,6 +135,14 @@ def _own(
     }
     for name, column in columns.items():
         encoded[_ROW[name], owned] = column
+
+
+def _away(history: History, at_ms: int) -> float:
+    """Say how long ago the user's latest item was; not the latest event, which is the request itself."""
+    if not len(history.items):
+        return 0.0
+    days = max(0, t.minutes(at_ms) - int(history.touches.last_min.max())) / _DAY_MIN
+    return float(np.log1p(min(days, _FAR_DAYS)))
 
 
 def _covisitation(candidates: Candidates) -> dict[str, Array]:
