@@ -58,7 +58,7 @@ class Pipeline:
     ) -> None:
         """`topic_ids` maps the broker's names of `events` and `items` to their topic ids."""
         self._store = store
-        self._settings = settings
+        self.settings = settings
         self._clock = clock
         events = settings.topic(EVENTS)
         self._topic_ids = topic_ids
@@ -92,7 +92,7 @@ class Pipeline:
             Unreachable: the store is away.
         """
         epochs = await self._store.open(
-            partitions=self._settings.partitions,
+            partitions=self.settings.partitions,
             fold_version=FOLD_VERSION,
             topic_ids=self._topic_ids,
         )
@@ -110,8 +110,8 @@ class Pipeline:
                 position = Position(epoch=self._epoch, watermark_ms=watermark)
             self._owned[p] = Owned(
                 position,
-                UserCache(self._settings.cached_users),
-                Pushes(self._settings.push_on, self._settings.push_every_ms),
+                UserCache(self.settings.cached_users),
+                Pushes(self.settings.push_on, self.settings.push_every_ms),
             )
         return {p: self._owned[p].position for p in wanted}
 
@@ -138,8 +138,8 @@ class Pipeline:
             Unreachable: the store is away; whether the commit got through, the next run will find out.
         """
         now, rest = self._cut(batch)
-        if self._settings.snapshot_every_events and any(
-            self._owned[p].position.applied % self._settings.snapshot_every_events == 0 for p in now
+        if self.settings.snapshot_every_events and any(
+            self._owned[p].position.applied % self.settings.snapshot_every_events == 0 for p in now
         ):
             await self.refresh()
         batches = [PartitionBatch(self._owned[p], records, self._topic) for p, records in now.items()]
@@ -154,7 +154,7 @@ class Pipeline:
         self, batch: Mapping[int, Sequence[Record]]
     ) -> tuple[dict[int, Sequence[Record]], dict[int, Sequence[Record]]]:
         """Split each partition's records where a prune or a counted refresh must come first."""
-        every = self._settings.snapshot_every_events or PRUNE_EVERY
+        every = self.settings.snapshot_every_events or PRUNE_EVERY
         now, rest = {}, {}
         for p, records in batch.items():
             applied = self._owned[p].position.applied

@@ -53,7 +53,10 @@ def records(lines: Iterable[bytes], partitions: int) -> Iterator[Record]:
 async def run(
     pipeline: Pipeline, log: Iterable[Record], *, partitions: int, batch_events: int
 ) -> AsyncIterator[Outcome]:
-    """Run a log through, `batch_events` at a time, refreshing the snapshot before each; yield what each came to."""
+    """Run a log through, `batch_events` at a time; yield what each came to.
+
+    The snapshot is refreshed before each batch, unless the settings count events for that.
+    """
     await pipeline.start()
     await pipeline.assign(range(partitions))
     batch: dict[int, list[Record]] = {}
@@ -71,7 +74,8 @@ async def run(
 
 
 async def _run_all(pipeline: Pipeline, batch: dict[int, list[Record]]) -> AsyncIterator[Outcome]:
-    await pipeline.refresh()
+    if pipeline.settings.snapshot_every_events is None:
+        await pipeline.refresh()
     left: object = batch
     while left:
         outcome = await pipeline.run(left)  # type: ignore[arg-type]

@@ -112,7 +112,7 @@ class Deployment:
                     message = consumer.poll(10.0)
                     assert message is not None, f"{name}-{p} does not answer"
                     if message.error() is not None:
-                        assert message.error().code() == KafkaError._PARTITION_EOF, message.error()
+                        assert message.error().code() == KafkaError._PARTITION_EOF  # noqa: SLF001
                         break
                     yield Record(p, message.offset(), message.key(), message.value(), message.timestamp()[1])
         finally:

@@ -30,6 +30,7 @@ class Catalogue:
         self.titles: list[str] = []
         self.categories: list[tuple[str, ...]] = []
         self.codes: dict[tuple[str, ...] | str, int] = {}
+        self.code_digests: list[int] = [0]
         self.codes_by_name: dict[str, set[int]] = {}
         self.postings: dict[str, set[int]] = {}
         self.version = 0
@@ -94,6 +95,7 @@ class Catalogue:
         code = self.codes.get(name)
         if code is None:
             code = self.codes[name] = len(self.codes) + 1
+            self.code_digests.append(_digest("\0".join(name)))
             if isinstance(name, tuple):
                 self.codes_by_name.setdefault(name[-1], set()).add(code)
         return code

@@ -9,12 +9,13 @@ alone; late ones count at their own time. `fold` returns `state` itself, and onl
 import hashlib
 import zlib
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from streams.contracts import events as ev
+from streams.contracts.wire import MAX_AT_MS, Id
 from streams.features import touch as t
 
 FOLD_VERSION = 1
@@ -31,6 +32,8 @@ SESSION_GAP_MS = 30 * 60 * 1000
 EXPIRES_AFTER_MS = 400 * 86_400_000
 """A user who was away for longer, by event time, is a new one."""
 _ID_BYTES = 8
+_Time = Annotated[int, Meta(ge=0, le=MAX_AT_MS)]
+_Digests = Annotated[bytes, Meta(max_length=MAX_SEEN * _ID_BYTES)]
 
 
 class UserState(Struct, frozen=True, array_like=True, gc=False):
@@ -47,9 +50,24 @@ class UserState(Struct, frozen=True, array_like=True, gc=False):
     absorbed: bytes = b""
 
 
+class _Bounds(Struct, frozen=True, array_like=True, gc=False):
+    """A `UserState` as no event can break it: what a state is checked against that came over Kafka."""
+
+    last_ms: _Time
+    session_ms: _Time
+    baskets: Annotated[int, Meta(ge=0, lt=2**31)]
+    order: Annotated[int, Meta(ge=0, lt=2**32)]
+    items: Annotated[dict[Id, Annotated[int, Meta(ge=0)]], Meta(max_length=MAX_ITEMS)]
+    cart: Annotated[tuple[Id, ...], Meta(max_length=MAX_CART)]
+    queries: Annotated[tuple[Annotated[str, Meta(max_length=MAX_QUERY_LENGTH)], ...], Meta(max_length=MAX_QUERIES)]
+    seen: _Digests
+    absorbed: _Digests
+
+
 EMPTY = UserState()
 pack_state = msgspec.msgpack.Encoder().encode
 unpack_state = msgspec.msgpack.Decoder(UserState).decode
+_check = msgspec.msgpack.Decoder(_Bounds).decode
 _replace: Callable[..., UserState] = msgspec.structs.replace
 
 
@@ -74,6 +92,15 @@ def fold(state: UserState, event: ev.UserEvent, at_ms: int) -> UserState:
         changes["session_ms"] = at_ms
     changes["last_ms"] = max(at_ms, state.last_ms)
     return _replace(state, **changes)
+
+
+def check_state(packed: bytes) -> None:
+    """Check a packed state that somebody else may have made: its fields, their types and bounds.
+
+    Raises:
+        msgspec.MsgspecError: saying what is wrong.
+    """
+    _check(packed)
 
 
 def recent_items(state: UserState, limit: int) -> list[str]:

@@ -19,16 +19,23 @@ def favourite_categories(asked: Asked) -> list[int]:
     """Return the category codes of the seeds (or of all the user's items), the most frequent first."""
     about = asked.seeds if asked.request.kind != "for_you" else asked.history.items
     codes = asked.catalogue.category[about, LEVEL]
-    codes = codes[codes != NO_CODE]
-    counts = np.bincount(codes)
-    favourites: list[int] = np.argsort(-counts, kind="stable")[: min(CATEGORIES, len(counts))].tolist()
-    return [code for code in favourites if counts[code]]
+    counts = np.bincount(codes[codes != NO_CODE])
+    return _in_order(asked, np.flatnonzero(counts), counts)[:CATEGORIES]
 
 
 def wanted_categories(asked: Asked) -> list[int]:
     """Return the category codes that the request's filter names."""
     by_name = asked.catalogue.codes_by_name
-    return sorted(code for name in asked.request.filters.category for code in by_name.get(name, ()))
+    wanted = {code for name in asked.request.filters.category for code in by_name.get(name, ())}
+    return _in_order(asked, np.array(list(wanted), np.int64))
+
+
+def _in_order(asked: Asked, codes: NDArray[np.int64], counts: NDArray[np.int64] | None = None) -> list[int]:
+    """Order codes by `counts`, ties by digest: the numbers of codes differ from process to process."""
+    digests = np.array([asked.catalogue.code_digests[code] for code in codes.tolist()], np.uint64)
+    order = np.lexsort((digests, np.zeros(len(codes)) if counts is None else -counts[codes]))
+    ordered: list[int] = codes[order].tolist()
+    return ordered
 
 
 class Best:
