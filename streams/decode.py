@@ -11,8 +11,9 @@ import msgspec
 from streams.contracts import events as ev
 from streams.contracts import topics
 from streams.contracts.partition import partition_of
+from streams.contracts.wire import MAX_AT_MS, MIN_AT_MS
 from streams.errors import BadEvent
-from streams.features.user import unpack_state
+from streams.features.user import check_state
 
 _RESERVED = {topic.name for topic in topics.TOPICS} - {topics.RECOMMENDATIONS}
 
@@ -43,7 +44,7 @@ class Decoder:
         self._max_future_ms = max_future_ms
 
     def decode(self, record: Record, *, trusted_key: bytes | None) -> Decoded:
-        """Decode a record; a key equal to `trusted_key` is known to lie in the right partition.
+        """Decode a record; a key equal to `trusted_key` is known to lie in the right partition, whoever's it is.
 
         Raises:
             BadEvent: with reason and path.
@@ -56,6 +57,8 @@ class Decoder:
         else:
             self._check_key(record, event.user_id, trusted_key)
         at_ms = event.at_ms if event.at_ms is not None else record.timestamp_ms
+        if not MIN_AT_MS <= at_ms <= MAX_AT_MS:
+            raise BadEvent(f"missing, and Kafka's timestamp {at_ms} is no time in milliseconds", "$.at_ms")
         if at_ms > record.timestamp_ms + self._max_future_ms:
             late_by = (at_ms - record.timestamp_ms) / 3_600_000
             raise BadEvent(f"lies {late_by:.0f} hours after Kafka's timestamp", "$.at_ms")
@@ -73,10 +76,10 @@ class Decoder:
         key = record.key
         if key is None:
             raise BadEvent("null key: the message key must be the user_id", "key")
+        if key != user_id.encode():
+            raise BadEvent("the message key must be the user_id", "key")
         if key == trusted_key:
             return
-        if key != user_id.encode("utf-8", "surrogatepass"):
-            raise BadEvent("the message key must be the user_id", "key")
         wanted = partition_of(key, self._partitions)
         if wanted != record.partition:
             raise BadEvent(
@@ -88,6 +91,6 @@ class Decoder:
 
 def _check_absorb(event: ev.Absorb) -> None:
     try:
-        unpack_state(event.state)
+        check_state(event.state)
     except msgspec.MsgspecError as exc:
         raise BadEvent(f"not a packed user state: {exc}", "$.state") from exc
