@@ -4,6 +4,7 @@ Sources, strongest first: `STREAMRANK_*` environment variables, a TOML file (`--
 `STREAMRANK_CONFIG`), the defaults below. Secrets are `SecretStr`: they never appear in a log or an error.
 """
 
+import difflib
 import os
 import tomllib
 from pathlib import Path
@@ -151,4 +152,5 @@ def _refuse_unknown_variables() -> None:
     known = {ENV_PREFIX + name.upper() for name in Settings.model_fields} | {ENV_PREFIX + "CONFIG"}
     for name in os.environ:
         if name.startswith(ENV_PREFIX) and name not in known:
-            raise Misuse(f"{name}: no such setting; `streamrank doctor` lists them")
+            meant = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
+            raise Misuse(f"{name}: no such setting; did you mean {meant}?")
