@@ -14,7 +14,7 @@ from streams.contracts.slates import Slate
 from streams.decode import Decoded, Decoder, Record
 from streams.errors import BadEvent
 from streams.features.counts import count, new_counts
-from streams.features.user import EMPTY, UserState, fold, pack_state
+from streams.features.user import EMPTY, UserState, current, fold, pack_state
 from streams.outbox import Outbox
 from streams.push import Pushes
 from streams.recommend import Ask, Prepared, Recommender
@@ -126,7 +126,7 @@ class PartitionBatch:
 
     def _fold_one(self, decoded: Decoded, event: ev.UserEvent, now_ms: int) -> None:
         user, at_ms = event.user_id, decoded.at_ms
-        before = self._state(user)
+        before = current(self._state(user), at_ms)
         after = fold(before, event, at_ms)
         if after is before:
             self._stats["duplicates"] += 1

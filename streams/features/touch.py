@@ -12,6 +12,7 @@ Bits, lowest first:
 A single purchase leaves `bought`, `rate` and `span` at zero, which keeps the most frequent word under 32 bits.
 """
 
+from math import exp2
 from typing import NamedTuple
 
 import numpy as np
@@ -100,6 +101,12 @@ def unpack_all(words: NDArray[np.uint64]) -> Touches:
     )
 
 
+def basket_at(word: int, at_min: int) -> bool:
+    """Tell whether the last of the item's baskets was in that minute."""
+    bought = word >> _SIGNAL & 7 == PURCHASE or word >> _BOUGHT & _MAX_BOUGHT
+    return bool(bought) and word & _MAX_LAST == at_min
+
+
 def touched(word: int | None, signal: int, at_min: int) -> int:
     """Return the word after a signal that is not a purchase (`word` None: the first)."""
     if word is None:
@@ -124,10 +131,10 @@ def purchased(word: int | None, at_min: int) -> int:
         bought, rate = 1, _RATE_UNIT
     first_day = last // _MINUTES_A_DAY - span
     if at_min >= last:
-        rate = _RATE_UNIT + round(rate * 0.5 ** ((at_min - last) / RATE_HALF_LIFE_MIN))
+        rate = _RATE_UNIT + round(rate * exp2((last - at_min) / RATE_HALF_LIFE_MIN))
         last = at_min
     else:
-        rate += round(_RATE_UNIT * 0.5 ** ((last - at_min) / RATE_HALF_LIFE_MIN))
+        rate += round(_RATE_UNIT * exp2((at_min - last) / RATE_HALF_LIFE_MIN))
         first_day = min(first_day, at_min // _MINUTES_A_DAY)
     return (
         last << _LAST

@@ -76,8 +76,7 @@ def fold(state: UserState, event: ev.UserEvent, at_ms: int) -> UserState:
 
     A `forget` leaves an empty state, and so does an `alias` (its history is moved by an `absorb`).
     """
-    if state.last_ms and at_ms - state.last_ms > EXPIRES_AFTER_MS:
-        state = EMPTY
+    state = current(state, at_ms)
     changes = _FOLDS[type(event)](state, event, at_ms)
     if changes is None:
         return UserState()
@@ -92,6 +91,11 @@ def fold(state: UserState, event: ev.UserEvent, at_ms: int) -> UserState:
         changes["session_ms"] = at_ms
     changes["last_ms"] = max(at_ms, state.last_ms)
     return _replace(state, **changes)
+
+
+def current(state: UserState, at_ms: int) -> UserState:
+    """Return what still counts of a state at `at_ms`: all of it, or nothing once it has expired."""
+    return EMPTY if state.last_ms and at_ms - state.last_ms > EXPIRES_AFTER_MS else state
 
 
 def check_state(packed: bytes) -> None:
@@ -159,7 +163,7 @@ def _purchase(state: UserState, event: ev.Purchase, at_ms: int) -> dict[str, Any
     at_min = t.minutes(at_ms)
     word = state.items.get(event.item_id)
     same_basket = order == state.order
-    if word is None or not same_basket or t.last_minute(word) != at_min:
+    if word is None or not same_basket or not t.basket_at(word, at_min):
         word = t.purchased(word, at_min)
     changes: dict[str, Any] = {"items": _with_item(state.items, event.item_id, word)}
     if not same_basket:

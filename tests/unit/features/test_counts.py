@@ -1,0 +1,46 @@
+from streams.contracts import events as ev
+from streams.features.counts import DAY_MS, MONTH_DAYS, count, new_counts
+from streams.features.user import UserState
+from tests.unit.building import DAY, T0, event
+
+D = T0 // DAY_MS
+M = D // MONTH_DAYS
+
+
+def counted(before: str, one: ev.UserEvent, at_ms: int = T0) -> dict[str, dict[str, int]]:
+    counts = new_counts()
+    count(counts, UserState(items=dict.fromkeys(before, 0)), one, at_ms)
+    return dict(counts)
+
+
+def test_each_signal_counts_on_its_day() -> None:
+    for name, signal in {"view": "v", "click": "c", "cart": "a", "purchase": "p"}.items():
+        assert counted("", event(name, item_id="x")) == {"i:x": {f"{D}:{signal}": 1}}
+    assert counted("", event("view", item_id="x"), T0 - 3 * DAY) == {"i:x": {f"{D - 3}:v": 1}}
+
+
+def test_other_events_count_nothing() -> None:
+    for name in ("uncart", "rating", "review", "search", "impression", "request", "forget", "alias"):
+        one = event(name, item_id="x", value=5, text="", query="q", request_id="r", items=["x"], login="l")
+        assert counted("ab", one) == {}
+
+
+def test_pairs_are_directed_and_weigh_less_with_distance() -> None:
+    assert counted("abcd", event("view", item_id="x")) == {
+        "i:x": {f"{D}:v": 1},
+        "n:d": {f"{M}:x": 1000},
+        "n:c": {f"{M}:x": 707},
+        "n:b": {f"{M}:x": 577},
+    }
+
+
+def test_an_item_is_no_pair_with_itself_and_what_lay_before_it_was_counted_then() -> None:
+    assert counted("abx", event("view", item_id="x")) == {"i:x": {f"{D}:v": 1}}
+    assert counted("axb", event("view", item_id="x")) == {"i:x": {f"{D}:v": 1}, "n:b": {f"{M}:x": 1000}}
+
+
+def test_counts_add_up() -> None:
+    counts = new_counts()
+    for _ in range(3):
+        count(counts, UserState(items={"a": 0}), event("purchase", item_id="x"), T0)
+    assert counts == {"i:x": {f"{D}:p": 3}, "n:a": {f"{M}:x": 3000}}
