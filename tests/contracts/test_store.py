@@ -210,7 +210,7 @@ async def test_a_recreated_topic_begins_an_epoch(namespace: Namespace) -> None:
 async def test_another_shape_of_state_is_refused(namespace: Namespace, other: dict[str, int]) -> None:
     await opened(namespace.store())
     with pytest.raises(StoreMismatch) as refused:
-        await namespace.store().open(**OPENING | other)
+        await namespace.store().open(**OPENING | other | {"topic_ids": {"events": "another"}})
     for number in (PARTITIONS, 1, *other.values()):
         assert str(number) in str(refused.value)
     assert await namespace.store().open(**OPENING) == {"events": 0, "items": 0}

@@ -106,7 +106,27 @@ async def test_a_prune_keeps_the_newest_and_the_largest(namespace: Namespace) ->
     assert seen == found
 
 
-async def test_a_prune_looks_only_at_rows_touched_since_the_last(namespace: Namespace) -> None:
+async def test_equals_are_pruned_in_the_order_of_their_bytes(namespace: Namespace) -> None:
+    store = await opened(namespace.store())
+    equals = {f"7:{name}": 1 for name in ("é", "a", "\U0001f600", "b", "_", "Z", "\uffff", "B", "aa")}
+    await applied(store, (one := following(Position(), counts={"row": equals})))
+    await applied(store, following(one.position, prune=True))
+    assert await counters(store) == {("row", "7:B"): 1, ("row", "7:Z"): 1, ("row", "7:_"): 1}
+
+
+async def test_a_prune_during_a_load_hides_no_row(namespace: Namespace) -> None:
+    store = await opened(namespace.store())
+    position = await applied(store, following(Position(), counts={"old": {"1:x": 1}}))
+    position = await applied(store, following(position, prune=True))
+    position = await applied(store, following(position, counts={"new": {"1:x": 2}}))
+    load = store.counts(1)
+    first = await anext(load)
+    await applied(store, following(position, prune=True))
+    values = [*first.values, *[value async for change in load for value in change.values]]
+    assert sorted(values) == [("new", "1:x", 2), ("old", "1:x", 1)]
+
+
+async def test_a_prune_cuts_what_grew_since_the_last(namespace: Namespace) -> None:
     store = await opened(namespace.store())
     row = {f"1:{i}": 1 for i in range(LIMITS["row_limit"] + 1)}
     position = await applied(store, following(Position(), counts={"old": row}))

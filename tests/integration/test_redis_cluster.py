@@ -14,23 +14,30 @@ from tests.integration.redis_stores import FULL, in_a_loop, store_at
 from tests.support import wait_until
 from tests.valkey import valkey
 
+SHARES = [(0, 5460), (5461, 10922), (10923, 16383)]
+
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[int]]:
-    """A Redis Cluster of three primaries, each with a third of the slots."""
+    """Three primaries with a third of the slots each, and a replica of the second: their ports in this order."""
     with ExitStack() as servers:
-        folders = [tmp_path_factory.mktemp("node") for _ in range(3)]
-        ports = [
-            servers.enter_context(valkey(folder, "--cluster-enabled", "yes", "--cluster-port", str(free_port())))
-            for folder in folders
-        ]
-        nodes = [servers.enter_context(redis.Redis(port=port)) for port in ports]
-        for i, node in enumerate(nodes):
-            node.execute_command("CLUSTER", "ADDSLOTSRANGE", i * 16384 // 3, (i + 1) * 16384 // 3 - 1)
+        ports = []
+        for _ in range(4):
+            options = ("--cluster-enabled", "yes", "--cluster-port", str(free_port()))
+            ports.append(servers.enter_context(valkey(tmp_path_factory.mktemp("node"), *options)))
+        nodes = [servers.enter_context(redis.Redis(port=port, decode_responses=True)) for port in ports]
+        for node, share in zip(nodes, SHARES, strict=False):
+            node.execute_command("CLUSTER", "ADDSLOTSRANGE", *share)
+        for epoch, (node, port) in enumerate(zip(nodes, ports, strict=True)):
+            node.execute_command("CLUSTER", "SET-CONFIG-EPOCH", epoch + 1)
             bus = node.config_get("cluster-port")["cluster-port"]
-            nodes[0].execute_command("CLUSTER", "MEET", "127.0.0.1", ports[i], bus)
+            nodes[0].execute_command("CLUSTER", "MEET", "127.0.0.1", port, bus)
+        second = nodes[1].execute_command("CLUSTER", "MYID")
+        wait_until(lambda: second in str(nodes[3].cluster("nodes")), what="the second node")
+        nodes[3].execute_command("CLUSTER", "REPLICATE", second)
         for node in nodes:
             wait_until(lambda node=node: node.cluster("info")["cluster_state"] == "ok", what="the cluster")
+        wait_until(lambda: nodes[3].info("replication")["master_link_status"] == "up", what="the replica")
         yield ports
 
 
@@ -81,10 +88,35 @@ async def test_a_cluster_that_lost_slots_is_named_and_found_again(cluster: list[
         await opened(store)
         commits = [following(Position(), partition=p, **FULL) for p in range(8)]
         with redis.Redis(port=cluster[1]) as node:
-            node.execute_command("CLUSTER", "DELSLOTSRANGE", 16384 // 3, 2 * 16384 // 3 - 1)
+            node.execute_command("CLUSTER", "DELSLOTSRANGE", *SHARES[1])
             with pytest.raises(Unreachable, match=f"127.0.0.1:{cluster[0]} "):
                 await store.commit(commits)
-            node.execute_command("CLUSTER", "ADDSLOTSRANGE", 16384 // 3, 2 * 16384 // 3 - 1)
+            node.execute_command("CLUSTER", "ADDSLOTSRANGE", *SHARES[1])
             wait_until(lambda: node.cluster("info")["cluster_state"] == "ok", what="the cluster")
         assert not any(answer.fenced for answer in await store.commit(commits))
         assert await counters(store, 1) == {("row", "1:x"): 3}
+
+
+@in_a_loop
+async def test_a_fail_over_is_followed(cluster: list[int]) -> None:
+    async with store_at(cluster[0], redis_cluster=True) as store:
+        await opened(store)
+        commits = [following(Position(), partition=p, **FULL) for p in range(8)]
+        await store.commit(commits)
+        with redis.Redis(port=cluster[1]) as primary, redis.Redis(port=cluster[3]) as replica:
+            primary.wait(1, 1_000)
+            primary.shutdown(nosave=True)
+            with pytest.raises(Unreachable, match="does not answer"):
+                await store.positions(range(8))
+            replica.execute_command("CLUSTER", "FAILOVER", "TAKEOVER")
+            wait_until(lambda: replica.cluster("info")["cluster_state"] == "ok", what="the fail-over")
+        with redis.Redis(port=cluster[0], decode_responses=True) as other:
+            wait_until(lambda: f"127.0.0.1:{cluster[3]}" in _primaries(other), what="the news of it")
+        more = [following(one.position, partition=one.partition, **FULL) for one in commits]
+        assert not any(answer.fenced for answer in await store.commit(more))
+        for p in range(8):
+            assert await counters(store, p) == {("row", "1:x"): 6}
+
+
+def _primaries(node: "redis.Redis[str]") -> list[str]:
+    return [address for address, seen in node.cluster("nodes").items() if "master" in seen["flags"] and seen["slots"]]

@@ -143,6 +143,7 @@ async def test_a_row_that_expired_is_forgotten(port: int) -> None:
     position = await applied(store, following(Position(), **FULL))
     position = await applied(store, following(position, prune=True))
     with redis.Redis(port=port) as client:
+        assert not client.exists(f"{settings.key_prefix}touched:{{1}}")
         client.delete(f"{settings.key_prefix}c:{{1}}:row")
         assert await counters(store) == {}
         await applied(store, following(position, prune=True))
