@@ -12,8 +12,9 @@ import logging
 import os
 import signal
 import tempfile
+import threading
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -42,10 +43,10 @@ from streams.store.base import FeatureStore
 from streams.store.redis import RedisStore
 
 EXIT_UNEXPECTED = 70
-FINISH_S = 5.0
+FINISH_S = 4.0
 """How long the current batch may take after SIGTERM."""
-LEAVE_S = 8.0
-"""How long Faust may take to leave the group; after it the process goes without a farewell."""
+LEAVE_S = 9.0
+"""How long the last batch and Faust's farewell may take in all; after it the process goes without one."""
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +71,18 @@ def _end_at_once(exc: BaseException) -> NoReturn:
     os._exit(EXIT_UNEXPECTED)
 
 
+def _leave_in_time(exit_code: int) -> None:
+    """End the process by force if it hasn't ended in LEAVE_S. A thread: mode joins its threads without a limit."""
+
+    def force() -> None:
+        log.warning("left without a farewell, partitions move when the session times out")
+        os._exit(exit_code)
+
+    timer = threading.Timer(LEAVE_S, force)
+    timer.daemon = True
+    timer.start()
+
+
 async def _serve(settings: Settings) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -86,7 +99,7 @@ async def _serve(settings: Settings) -> None:
     try:
         await pipeline.start()
         with tempfile.TemporaryDirectory(prefix="streamrank-") as datadir:
-            await Worker(settings, store, pipeline, ids, Path(datadir)).work(stop)
+            await Worker(settings, store, pipeline, ids, Path(datadir), _leave_in_time).work(stop)
     finally:
         await ranker.close()
         await store.close()
@@ -106,7 +119,10 @@ class Worker:
         pipeline: Pipeline,
         ids: Mapping[str, str],
         datadir: Path,
+        on_leaving: Callable[[int], None] = lambda exit_code: None,
     ) -> None:
+        """`on_leaving` is called with the exit code to be when the worker begins to leave."""
+        self._on_leaving = on_leaving
         self.metrics = Metrics()
         self._settings = settings
         self._events = settings.topic(EVENTS)
@@ -143,13 +159,16 @@ class Worker:
             ended, _ = await asyncio.wait([*tasks, starting], return_when=asyncio.FIRST_COMPLETED)
             if ended == {starting} and starting.exception() is None:
                 ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            failures = [exc for exc in (task.exception() for task in ended) if exc is not None]
-            for exc in failures:
-                if not isinstance(exc, StreamrankError):
+            failures: list[StreamrankError] = []
+            for exc in (task.exception() for task in ended):
+                if isinstance(exc, StreamrankError):
+                    failures.append(exc)
+                elif exc is not None:
                     _end_at_once(exc)
+            self._on_leaving(max((exc.exit_code for exc in failures), default=0))
             await self._leave(tasks[:2], [*tasks[2:], starting])
-            for exc in failures:
-                raise exc
+            for failure in failures:
+                raise failure
 
     async def _watch_app(self) -> None:
         await self._app._crashed.wait()  # noqa: SLF001  mode tells nobody else
@@ -162,12 +181,8 @@ class Worker:
         await asyncio.wait(workers, timeout=FINISH_S)
         for task in (*workers, *others):
             task.cancel()
-        try:
-            async with asyncio.timeout(LEAVE_S):
-                await self._app.stop()
-                await self._publisher.stop()
-        except TimeoutError:
-            log.warning("left without a farewell, partitions move when the session times out")
+        await self._app.stop()
+        await self._publisher.stop()
 
     @contextlib.contextmanager
     def _health(self) -> Any:

@@ -15,6 +15,7 @@ from streams.agents.publish import Publisher
 from streams.contracts.items import decode_item
 from streams.contracts.slates import dead_letter, encode
 from streams.contracts.topics import DEAD_LETTERS
+from streams.contracts.wire import MAX_ID_LENGTH
 from streams.errors import BadEvent, Unreachable
 from streams.metrics import Metrics
 from streams.pipeline import Pipeline
@@ -42,6 +43,8 @@ def item_change(key: bytes | None, value: bytes | None) -> ItemChange:
         item_id = key.decode()
     except UnicodeDecodeError as exc:
         raise BadEvent("the key is not UTF-8", "$key") from exc
+    if not 1 <= len(item_id) <= MAX_ID_LENGTH:
+        raise BadEvent(f"the key has {len(item_id)} characters, an item_id has 1 to {MAX_ID_LENGTH}", "$key")
     if value is None:
         return ItemChange(item_id, None)
     item = decode_item(value)

@@ -94,8 +94,8 @@ def _raise_if(stop: threading.Event) -> None:
 
 
 def _say_ready(console: Console, worker: SupervisedWorker, environment: dict[str, str]) -> None:
-    console.print("[green]ready[/]: Kafka, Redis, Triton and a worker; Ctrl-C ends them.")
-    console.print(f"worker log: {worker.log}, metrics: http://127.0.0.1:{worker.port}/metrics", soft_wrap=True)
-    console.print("In a second terminal:")
+    console.print("For a second terminal:")
     for name, value in environment.items():
         console.print(f"export {name}={value}", soft_wrap=True, highlight=False)
+    console.print(f"worker log: {worker.log}, metrics: http://127.0.0.1:{worker.port}/metrics", soft_wrap=True)
+    console.print("[green]ready[/]: Kafka, Redis, Triton and a worker; Ctrl-C ends them.")

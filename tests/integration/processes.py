@@ -55,7 +55,9 @@ def environment(settings: Settings, **more: object) -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if not k.startswith(ENV_PREFIX)} | own
 
 
-def verb(*words: str, env: Mapping[str, str] | None = None, timeout_s: float = 60.0) -> subprocess.CompletedProcess[str]:
+def verb(
+    *words: str, env: Mapping[str, str] | None = None, timeout_s: float = 60.0
+) -> subprocess.CompletedProcess[str]:
     """Run a command line to its end."""
     command = [sys.executable, "-m", "streams.cli", *words]
     return subprocess.run(command, env=env, capture_output=True, text=True, timeout=timeout_s, check=False)
@@ -122,7 +124,9 @@ def worker(settings: Settings, folder: Path, **more: object) -> Iterator[WorkerP
 
 def publish(settings: Settings, topic: str, messages: Sequence[tuple[bytes | None, bytes | None]]) -> None:
     """Publish keys and values with murmur2, and wait for the brokers."""
-    producer = Producer({"bootstrap.servers": settings.kafka_bootstrap, "partitioner": "murmur2_random", "linger.ms": 5})
+    producer = Producer(
+        {"bootstrap.servers": settings.kafka_bootstrap, "partitioner": "murmur2_random", "linger.ms": 5}
+    )
     for key, value in messages:
         producer.produce(settings.topic(topic), key=key, value=value)
         producer.poll(0)
@@ -161,10 +165,7 @@ class Reader:
 
     def until(self, condition: Callable[[list[Any]], object], timeout_s: float, what: str) -> list[Any]:
         """Read until the condition holds for the values."""
-        try:
-            wait_until(lambda: self._read() or condition(self.values), timeout_s, what)
-        finally:
-            self._consumer.close()
+        wait_until(lambda: self._read() or condition(self.values), timeout_s, what)
         return self.values
 
     def _read(self) -> None:
@@ -180,6 +181,19 @@ def stored(settings: Settings) -> dict[str, int]:
         store = RedisStore.from_settings(settings)
         try:
             return await store.stats(range(settings.partitions))
+        finally:
+            await store.close()
+
+    return asyncio.run(ask())
+
+
+def catalogue(settings: Settings) -> dict[str, Any]:
+    """Return the items that the store holds."""
+
+    async def ask() -> dict[str, Any]:
+        store = RedisStore.from_settings(settings)
+        try:
+            return {c.item_id: json.loads(c.value or b"null") async for part in store.items() for c in part}
         finally:
             await store.close()
 

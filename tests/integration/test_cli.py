@@ -1,0 +1,92 @@
+"""The verbs that ask servers: topics, doctor, up."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.integration.conftest import RunningStack
+from tests.integration.processes import environment, own_settings, verb
+from tests.support import running, wait_until
+
+
+def test_topics_are_created_once(stack: RunningStack, tmp_path: Path) -> None:
+    settings = own_settings(stack)
+    env = environment(settings, topic_prefix=settings.topic_prefix + "x-")
+    results = []
+    for n in range(2):
+        report = tmp_path / f"{n}.json"
+        ended = verb("topics", "create", "--json", str(report), env=env)
+        assert ended.returncode == 0, ended.stderr
+        results.append(set(json.loads(report.read_text()).values()))
+    assert results == [{"created"}, {"was there"}]
+    refused = verb("topics", "create", env=env | {"STREAMRANK_PARTITIONS": "5"})
+    assert refused.returncode == 1
+    assert "has 2 partitions, the setting partitions says 5" in refused.stderr
+
+
+def findings(env: dict[str, str], folder: Path) -> tuple[int, dict[str, tuple[bool, str]]]:
+    report = folder / "doctor.json"
+    ended = verb("doctor", "--json", str(report), env=env)
+    found = json.loads(report.read_text())
+    assert found["ok"] == (ended.returncode == 0)
+    return ended.returncode, {f["name"]: (f["ok"], f["detail"]) for f in found["findings"]}
+
+
+def test_the_doctor_finds_a_healthy_system_healthy(stack: RunningStack, tmp_path: Path) -> None:
+    code, found = findings(environment(own_settings(stack)), tmp_path)
+    assert code == 0, found
+    assert len(found) == 1 + 6 + 2
+    assert found["triton"] == (True, "ranker/1")
+
+
+def test_the_doctor_names_everything_that_is_wrong(stack: RunningStack, tmp_path: Path) -> None:
+    settings = own_settings(stack)
+    env = environment(settings, partitions=7, triton_version=9, redis_url="redis://:secret-word@127.0.0.1:1/0")
+    code, found = findings(env, tmp_path)
+    assert code == 1
+    assert found["kafka"][0]
+    assert not any(ok for name, (ok, _) in found.items() if name != "kafka")
+    assert "Redis at 127.0.0.1:1 does not answer" in found["redis"][1]
+    assert "secret-word" not in str(found)
+    assert found["triton"][1].endswith("does not serve ranker/9")
+
+
+def test_up_starts_a_killed_worker_again_and_leaves_nothing_behind(models: Path, tmp_path: Path) -> None:
+    run_dir, output = tmp_path / "run", tmp_path / "output"
+    command = [sys.executable, "-m", "streams.cli", "up", "--run-dir", str(run_dir), "--models", str(models)]
+    env = {name: value for name, value in os.environ.items() if not name.startswith("STREAMRANK_")}
+    with output.open("wb") as sink:
+        supervisor = subprocess.Popen(command, env=env, stdout=sink, stderr=subprocess.STDOUT)
+    try:
+        wait_until(lambda: "ready" in output.read_text() or supervisor.poll() is not None, 90, "the stack")
+        exports = dict(
+            line.removeprefix("export ").split("=", 1)
+            for line in output.read_text().splitlines()
+            if line.startswith("export ")
+        )
+        assert verb("doctor", env=env | exports).returncode == 0
+        first = _worker_of(supervisor.pid)
+        os.kill(first, signal.SIGKILL)
+        wait_until(lambda: _placed(run_dir) == 2, 60, "another worker")
+        second = _worker_of(supervisor.pid)
+        assert second != first
+        supervisor.send_signal(signal.SIGINT)
+        assert supervisor.wait(30) == 0
+        assert not running(second)
+    finally:
+        supervisor.kill()
+        supervisor.wait()
+
+
+def _worker_of(supervisor: int) -> int:
+    """Return the child of the supervisor that is a worker."""
+    children = Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()
+    (found,) = [int(pid) for pid in children if b"\0worker\0" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return found
+
+
+def _placed(run_dir: Path) -> int:
+    return (run_dir / "worker.log").read_text().count("partitions placed")
