@@ -25,6 +25,7 @@ Call = tuple[Sequence[str], Sequence[Any]]
 """The keys and the arguments of one call of a script."""
 
 _AWAY = (exceptions.RedisError, exceptions.RedisClusterException, OSError)
+_LOST = (exceptions.ConnectionError, exceptions.TimeoutError)
 _REMEDIES: tuple[tuple[type[Exception] | str, str], ...] = (
     (exceptions.AuthenticationError, "refuses the user or password: correct redis_username and redis_password"),
     (exceptions.NoPermissionError, "forbids this user a command: extend its ACL"),
@@ -154,7 +155,7 @@ class RedisConnection:
             if self._cluster:
                 await self._client.aclose()  # a node may be gone for good: learn the slots anew
             self._fail(exc)
-        if self._cluster and any(isinstance(answer, exceptions.ConnectionError) for answer in answers):
+        if self._cluster and any(isinstance(answer, _LOST) for answer in answers):
             await self._client.aclose()
         return answers
 
