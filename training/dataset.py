@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -21,41 +22,20 @@ from inference.tensors import FEATURES
 from streams.contracts import events as ev
 from streams.contracts.items import Item, decode_item
 from streams.errors import BadEvent, Misuse
+from streams.event_log import EVENTS, ITEMS, find_file, read_lines
 from streams.pipeline import Pipeline
 from streams.settings import load_settings
 from streams.simulate import load_items, offline_pipeline, records, run
 from training.lists import Lists, joined
-from training.recording import Recorder, Wanted
-from training.visits import BOUGHT, Visit, day_ms, find_visits, read_lines
+from training.recording import Recorder
+from training.splits import SPLITS, Split, Wanted, choose
+from training.visits import BOUGHT, Visit, day_ms, find_visits
 
 SHARD_LISTS = 2_000
 """Lists a shard; a shard of training lists takes some 20 MB."""
 BATCH_EVENTS = 2_000
-"""Events between two refreshes of the counters: how stale they are in what is recorded, as in a busy worker."""
-EVENTS_FILE, ITEMS_FILE = "events.jsonl", "items.jsonl"
+"""Events between two refreshes of the counters: how stale they are in what is recorded, as in a busy worker's."""
 META_FILE, PURCHASES_FILE = "dataset.json", "purchases.npy"
-
-
-@dataclass(frozen=True, slots=True)
-class Split:
-    """Visits that begin in [first, end), two days (UTC).
-
-    Of them the `share` is taken, drawn with the seed; `negatives` are kept of a list (0: all).
-    """
-
-    name: str
-    first: str
-    end: str
-    negatives: int = 0
-    share: float = 1.0
-
-
-SPLITS = (
-    Split("train", "2017-04-01", "2017-10-01", negatives=60, share=0.4),
-    Split("validation", "2017-10-01", "2017-11-01", share=0.3),
-    Split("test", "2017-11-01", "2017-11-29"),
-)
-"""The splits of Complete Journey; what comes before only warms up. The last one is never learned from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +43,7 @@ class Dataset:
     """Shards in a folder, and what is known of them."""
 
     folder: Path
-    meta: dict[str, object]
+    meta: dict[str, Any]
 
     @classmethod
     def open(cls, folder: Path) -> "Dataset":
@@ -95,6 +75,10 @@ class Dataset:
         """Return all lists of a split at once."""
         return joined([Lists.load(path) for path in self.paths(split)])
 
+    def end_of_test(self) -> int:
+        """Return the end of the last split in ms; lists that begin later are first visits of their users."""
+        return day_ms(self.meta["splits"][-1]["end"])
+
     def purchases_before_test(self) -> NDArray[np.int64]:
         """Return how many baskets held each item (catalogue index) before the last split."""
         counts: NDArray[np.int64] = np.load(self.folder / PURCHASES_FILE)
@@ -108,28 +92,32 @@ def build(
     splits: Sequence[Split] = SPLITS,
     users: int | None = None,
     seed: int = 1,
-    progress: Callable[[str, int], None] = lambda stage, events: None,
+    batch_events: int = BATCH_EVENTS,
+    progress: Callable[[int], None] = lambda events: None,
 ) -> Dataset:
-    """Walk `log` (a folder with events.jsonl and items.jsonl) and write the shards to `out`.
+    """Walk `log` (a folder that `streamrank import` made) and write the shards to `out`.
 
     `users` limits the users that are asked for, drawn with the seed; all are folded. Of the last split each user's
-    first visit is taken even if it lies after its end. `progress` is told how many events are through.
+    first visit is taken even if it lies after its end. The counters are refreshed every `batch_events`; `progress` is
+    told how many events are through.
 
     Raises:
         Misuse: the log can't be read, or a line of it is no event or item.
     """
-    visits = list(find_visits(read_lines(log / EVENTS_FILE)))
+    events, items = find_file(log, EVENTS), find_file(log, ITEMS)
+    visits = list(find_visits(read_lines(events)))
     wanted = choose(visits, splits, users, seed)
     settings = load_settings(partitions=1)
     pipeline = offline_pipeline(settings, None)
-    load_items(pipeline, _items(log / ITEMS_FILE))
+    load_items(pipeline, _items(items))
     recorder = Recorder(pipeline, {_request_id(line): one for line, one in wanted.items()}, settings.candidates, seed)
     pipeline.recommender = recorder
     _empty(out)
-    lists = asyncio.run(_walk(pipeline, recorder, log / EVENTS_FILE, wanted, out, progress))
+    log_lines = _with_requests(read_lines(events), wanted)
+    lists = asyncio.run(_walk(pipeline, recorder, log_lines, batch_events, out, progress))
     np.save(out / PURCHASES_FILE, _purchases(pipeline, visits, day_ms(splits[-1].first)))
     meta = {
-        "log": {name: _sha256(log / name) for name in (EVENTS_FILE, ITEMS_FILE)},
+        "log": {path.name: _sha256(path) for path in (events, items)},
         "features": list(FEATURES),
         "list_names": list(recorder.list_names),
         "candidates": settings.candidates,
@@ -142,42 +130,19 @@ def build(
     return Dataset(out, meta)
 
 
-def choose(visits: Sequence[Visit], splits: Sequence[Split], users: int | None, seed: int) -> dict[int, Wanted]:
-    """Return the visits to record by the line of the log before which the request goes."""
-    numbers = {user: number for number, user in enumerate(sorted({visit.user_id for visit in visits}))}
-    generator = np.random.default_rng(seed)
-    asked = generator.permutation(len(numbers))[:users]
-    allowed, met = set(asked.tolist()), set[int]()
-    ranges = [(day_ms(split.first), day_ms(split.end), split) for split in splits]
-    wanted: dict[int, Wanted] = {}
-    for visit in sorted(visits, key=lambda visit: visit.line):
-        number = numbers[visit.user_id]
-        if number not in allowed:
-            continue
-        split = next((split for first, end, split in ranges if first <= visit.at_ms < end), None)
-        if split is None and visit.at_ms >= ranges[-1][1] and number not in met:
-            split = splits[-1]
-        if split is not None and generator.random() < split.share:
-            wanted[visit.line] = Wanted(split.name, number, visit, split.negatives)
-            if split is splits[-1]:
-                met.add(number)
-    return wanted
-
-
 async def _walk(
     pipeline: Pipeline,
     recorder: Recorder,
-    events: Path,
-    wanted: Mapping[int, Wanted],
+    lines: Iterable[bytes],
+    batch_events: int,
     out: Path,
-    progress: Callable[[str, int], None],
+    progress: Callable[[int], None],
 ) -> Counter[str]:
-    """Run the log with its requests through the pipeline; return how many lists of each split were written."""
+    """Run a log with requests in it through the pipeline; return how many lists of each split were written."""
     lists, shards, done = Counter[str](), Counter[str](), 0
-    log = records(_with_requests(read_lines(events), wanted), 1)
-    async for _ in run(pipeline, log, partitions=1, batch_events=BATCH_EVENTS):
-        done += BATCH_EVENTS
-        progress("walking the log", done)
+    async for _ in run(pipeline, records(lines, 1), partitions=1, batch_events=batch_events):
+        done += batch_events
+        progress(done)
         for split, waiting in recorder.waiting().items():
             if waiting >= SHARD_LISTS:
                 _write(recorder, split, out, lists, shards)
@@ -193,9 +158,9 @@ def _write(recorder: Recorder, split: str, out: Path, lists: Counter[str], shard
     shards[split] += 1
 
 
-def _with_requests(lines: Iterable[bytes], wanted: Mapping[int, Wanted]) -> Iterator[bytes]:
+def _with_requests(lines: Iterable[tuple[int, bytes]], wanted: Mapping[int, Wanted]) -> Iterator[bytes]:
     """Yield the log with a request before the first line of each wanted visit."""
-    for number, line in enumerate(lines):
+    for number, line in lines:
         if number in wanted:
             visit = wanted[number].visit
             request = ev.Request(user_id=visit.user_id, request_id=_request_id(number), at_ms=visit.at_ms)
@@ -218,11 +183,11 @@ def _purchases(pipeline: Pipeline, visits: Sequence[Visit], before_ms: int) -> N
 
 
 def _items(path: Path) -> Iterator[Item]:
-    for number, line in enumerate(read_lines(path)):
+    for number, line in read_lines(path):
         try:
             yield decode_item(line)
         except BadEvent as exc:
-            raise Misuse(f"{path.name}: line {number + 1} is no item: {exc}") from exc
+            raise Misuse(f"{path.name}: line {number} is no item: {exc}") from exc
 
 
 def _empty(folder: Path) -> None:

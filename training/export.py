@@ -6,6 +6,7 @@ name only when every check passed.
 
 import contextlib
 import io
+import logging
 import warnings
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from inference.onnx_ranker import OnnxRanker
 from inference.probe import golden_inputs
 from inference.ranker import RankerInputs
 from inference.tensors import RANKER_INPUTS, RANKER_OUTPUTS
-from streams.errors import BadModel
+from streams.errors import BadModel, RankerUnavailable
 from training.student import Student
 
 OPSET, IR_VERSION = 18, 8
@@ -46,6 +47,9 @@ def export(student: Student, folder: Path, version: int) -> Path:
         for inputs in golden_inputs():
             _check_agreement(student, ranker, inputs)
             _check_independence(ranker, inputs)
+    except RankerUnavailable as exc:
+        raise BadModel(f"the exported student fails on golden inputs: {exc}") from exc
+    else:
         target.mkdir(exist_ok=True)
         return path.rename(target / MODEL_FILE)
     finally:
@@ -61,8 +65,8 @@ def graph_of(student: Student) -> onnx.ModelProto:
     arrays = tuple(torch.from_numpy(np.repeat(array, 2, axis=0)) for _, array in example.tensors())
     features, item_ids, history_ids = (arrays[0].repeat(1, 3, 1), arrays[1].repeat(1, 3), arrays[2])
     b, k = torch.export.Dim("B"), torch.export.Dim("K")
-    buffer = io.StringIO()
-    with warnings.catch_warnings(), contextlib.redirect_stdout(buffer), contextlib.redirect_stderr(buffer):
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             student,

@@ -1,6 +1,7 @@
 """How good ranked lists are against what was bought, and how sure that is."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,9 @@ def metrics(relevant: NDArray[np.bool_], targets: NDArray[np.int64]) -> dict[str
     `relevant` (N, TOP) tells whether the item at each rank was bought, `targets` (N,) how many different items were,
     at least 1. With r_i the relevance at rank i and n the targets:
 
-        recall = sum_i r_i / n;  hit = 1 if any r_i;  NDCG = sum_i r_i / log2(i + 1) / sum_{i <= min(TOP, n)} 1 / log2(i + 1)
+        recall = sum_i r_i / n
+        hit = 1 if any r_i
+        NDCG = sum_i r_i / log2(i + 1) / sum_{i <= min(TOP, n)} 1 / log2(i + 1)
 
     (Jaervelin and Kekaelaeinen, TOIS 2002, binary relevance).
 
@@ -60,7 +63,13 @@ def bootstrap(values: Values, seed: int, resamples: int = RESAMPLES) -> Interval
     >>> bootstrap(np.array([1.0, 1.0]), seed=1)
     Interval(mean=1.0, low=1.0, high=1.0)
     """
-    generator = np.random.default_rng(seed)
-    means = [values[generator.integers(0, len(values), len(values))].mean() for _ in range(resamples)]
+    means = _weights(len(values), seed, resamples) @ values
     low, high = np.quantile(means, (0.025, 0.975))
     return Interval(float(values.mean()), float(low), float(high))
+
+
+@lru_cache(maxsize=2)
+def _weights(users: int, seed: int, resamples: int) -> Values:
+    """Return how much each user weighs in each resample, (resamples, U); the same for all policies, so they pair."""
+    generator = np.random.default_rng(seed)
+    return generator.multinomial(users, np.full(users, 1.0 / users), size=resamples) / users

@@ -6,7 +6,6 @@ would send to the ranker; `Taped` sources note their own best items in passing.
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,20 +17,11 @@ from streams.recommend import Ask, Prepared, Recommender
 from streams.retrieval.base import Asked, CandidateSource, Found
 from streams.retrieval.blend import Retriever, default_sources
 from training.lists import TOP, Lists
-from training.visits import BOUGHT, Visit
+from training.splits import Wanted
+from training.visits import BOUGHT
 
 FREQUENT = "personal_frequency"
 """The reference list: what the user bought in most baskets, ties by the latest purchase, then by id."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """A visit to record: for which split, the user's number, and how many negatives to keep (0: all)."""
-
-    split: str
-    user: int
-    visit: Visit
-    negatives: int
 
 
 class Taped:

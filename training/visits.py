@@ -8,7 +8,6 @@ carted, depths are labels of the kind "at least this deep", and in a log of purc
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 
 from streams.contracts import events as ev
 from streams.errors import BadEvent, Misuse
@@ -44,33 +43,20 @@ class _Open:
     order_id: str | None
 
 
-def read_lines(path: Path) -> Iterator[bytes]:
-    """Yield the lines of an event log.
-
-    Raises:
-        Misuse: the file can't be read.
-    """
-    try:
-        with path.open("rb") as file:
-            yield from file
-    except OSError as exc:
-        raise Misuse(f"{path}: cannot read the event log: {exc.strerror}") from exc
-
-
-def find_visits(lines: Iterable[bytes]) -> Iterator[Visit]:
-    """Yield the visits of a log, each when it has ended.
+def find_visits(lines: Iterable[tuple[int, bytes]]) -> Iterator[Visit]:
+    """Yield the visits of a log, given as numbered lines, each when it has ended.
 
     Raises:
         Misuse: a line is no event, or has no `at_ms`.
     """
     going_on: dict[str, _Open] = {}
-    for number, line in enumerate(lines):
+    for number, line in lines:
         event = _decode(line, number)
         depth = DEPTHS.get(type(event))
-        if depth is None:
+        if depth is None or not isinstance(event, ev.View | ev.Click | ev.Cart | ev.Purchase):
             continue
         at_ms: int = event.at_ms  # type: ignore[assignment]
-        user_id, item_id = event.user_id, event.item_id  # type: ignore[union-attr]
+        user_id, item_id = event.user_id, event.item_id
         order_id = event.order_id if isinstance(event, ev.Purchase) else None
         current = going_on.get(user_id)
         if current is None or _is_over(current, at_ms, order_id):
@@ -105,7 +91,7 @@ def _decode(line: bytes, number: int) -> ev.Event:
     try:
         event = ev.decode_event(line)
     except BadEvent as exc:
-        raise Misuse(f"line {number + 1} of the event log is no event: {exc}") from exc
+        raise Misuse(f"line {number} of the event log is no event: {exc}") from exc
     if event.at_ms is None:
-        raise Misuse(f"line {number + 1} of the event log has no at_ms")
+        raise Misuse(f"line {number} of the event log has no at_ms")
     return event

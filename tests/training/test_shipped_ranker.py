@@ -1,0 +1,63 @@
+"""The ranker that is checked in is what its manifest says, and fits the contract."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from inference.tensors import FEATURES, HEADS, RANKER_INPUTS, RANKER_OUTPUTS
+from training.export import IR_VERSION, MAX_BYTES, OPSET
+from training.manifest import golden
+
+FOLDER = Path(__file__).parents[2] / "triton_models" / "ranker"
+MANIFEST = json.loads((FOLDER / "1" / "manifest.json").read_text("utf-8"))
+
+
+def test_files_have_the_hashes_of_the_manifest() -> None:
+    assert MANIFEST["sha256"]
+    for name, digest in MANIFEST["sha256"].items():
+        assert hashlib.sha256((FOLDER / "1" / name).read_bytes()).hexdigest() == digest
+
+
+def test_it_is_small_and_fits_the_contract() -> None:
+    path = FOLDER / "1" / "model.onnx"
+    assert path.stat().st_size <= MAX_BYTES
+    model = onnx.load(path)
+    assert model.ir_version == IR_VERSION
+    assert [(opset.domain, opset.version) for opset in model.opset_import] == [("", OPSET)]
+    for declared, values in ((RANKER_INPUTS, model.graph.input), (RANKER_OUTPUTS, model.graph.output)):
+        for tensor, value in zip(declared, values, strict=True):
+            kind = value.type.tensor_type
+            assert value.name == tensor.name
+            assert onnx.TensorProto.DataType.Name(kind.elem_type) == tensor.onnx
+            assert tensor.fits(tuple(size.dim_value or size.dim_param for size in kind.shape.dim))
+
+
+def test_it_was_trained_on_the_features_that_are_served() -> None:
+    assert MANIFEST["features"] == list(FEATURES)
+    assert MANIFEST["heads"] == list(HEADS)
+
+
+def test_it_answers_golden_inputs_as_when_it_was_made() -> None:
+    np.testing.assert_allclose(golden(FOLDER, 1), MANIFEST["golden"], atol=1e-4)
+
+
+def test_it_beats_every_single_source_with_its_whole_interval() -> None:
+    for name, lead in MANIFEST["evaluation"]["first visit, common items"]["student_minus"].items():
+        assert lead["recall@10"][1] > 0, name
+        assert lead["ndcg@10"][1] > 0, name
+
+
+def test_nothing_of_the_demo_was_learned() -> None:
+    learned = [split for split in MANIFEST["data"]["splits"] if split["name"] != "test"]
+    assert learned
+    assert all(split["end"] <= "2017-11-01" for split in learned)
+
+
+@pytest.mark.parametrize("word", ["/home", "/work", "/tmp"])  # noqa: S108
+def test_it_names_no_machine(word: str) -> None:
+    assert word not in json.dumps(MANIFEST)
+    assert word.encode() not in (FOLDER / "1" / "model.onnx").read_bytes()

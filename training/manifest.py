@@ -1,0 +1,85 @@
+"""The manifest beside each version: what it learned from, with what, how good it is, and how to recognise it.
+
+It names no machine and no time, so the same training gives the same manifest.
+"""
+
+import hashlib
+import json
+import subprocess
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from inference.onnx_ranker import OnnxRanker
+from inference.probe import golden_inputs
+from inference.tensors import FEATURES, HEADS
+from training.dataset import Dataset
+from training.evaluate import Report
+from training.export import MODEL_FILE
+from training.fit import Fitted, Recipe
+
+MANIFEST_FILE = "manifest.json"
+_PACKAGES = ("torch", "onnx", "onnxruntime", "numpy")
+_DIGITS = 6
+
+
+def write_manifest(
+    folder: Path,
+    model_version: int,
+    dataset: Dataset,
+    source: str,
+    recipe: Recipe,
+    fitted: Fitted,
+    reports: Sequence[Report],
+) -> dict[str, Any]:
+    """Write `manifest.json` beside the model of that version, and return it; `source` names the data for people."""
+    place = folder / str(model_version)
+    manifest = {
+        "model": f"{folder.name}/{model_version}",
+        "data": {"source": source} | dataset.meta,
+        "recipe": {name: getattr(recipe, name) for name in recipe.__dataclass_fields__},
+        "training": {
+            "best_epoch": fitted.best_epoch,
+            "validation_ndcg": [round(value, 4) for value in fitted.validation_ndcg],
+        },
+        "heads": list(HEADS),
+        "features": list(FEATURES),
+        "git_revision": _revision(),
+        "versions": {package: version(package) for package in _PACKAGES},
+        "evaluation": {report.protocol: report.as_json() for report in reports},
+        "golden": golden(folder, model_version),
+        "sha256": {MODEL_FILE: hashlib.sha256((place / MODEL_FILE).read_bytes()).hexdigest()},
+    }
+    staged = place / f".{MANIFEST_FILE}.new"
+    staged.write_text(json.dumps(manifest, indent=1) + "\n", "utf-8")
+    staged.rename(place / MANIFEST_FILE)
+    return manifest
+
+
+def golden(folder: Path, model_version: int) -> list[list[float]]:
+    """Return what the file answers to each batch of golden inputs: the mean p of each head."""
+    ranker = OnnxRanker(folder, model_version)
+    return [
+        [round(float(mean), _DIGITS) for mean in ranker.score(inputs).mean(axis=(0, 1), dtype="float64")]
+        for inputs in golden_inputs()
+    ]
+
+
+def _revision() -> str | None:
+    """Return the revision of the code, with a plus if it was changed since; None outside a repository."""
+    command = [
+        "git",
+        "-C",
+        str(Path(__file__).parent),
+        "describe",
+        "--always",
+        "--dirty=+",
+        "--abbrev=40",
+        "--exclude=*",
+    ]
+    try:
+        told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)  # noqa: S603
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return told.stdout.strip()
