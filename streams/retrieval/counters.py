@@ -23,7 +23,7 @@ class Counters:
 
     def clear(self) -> None:
         """Forget everything, before a full load."""
-        self.pairs = Pairs()
+        self.pairs = Pairs(self._catalogue)
         self.popularity = Popularity(self._catalogue)
 
     def apply(self, changes: Iterable[Change]) -> None:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from streams.features.item import Catalogue
 from streams.retrieval.grouping import group
 
 MAX_NEIGHBOURS = 128
@@ -27,6 +28,7 @@ _DECAY = np.array([int(_DECAY_UNIT * 0.5 ** (age / HALF_LIFE_BUCKETS)) for age i
 _EMPTY_KEYS, _EMPTY_VALUES = np.empty(0, np.int64), np.empty(0, np.int32)
 _BACKWARD, _PARTITION_SHIFT, _MONTH_SHIFT = 1 << 62, 48, 32
 _ITEM_MASK = (1 << _MONTH_SHIFT) - 1
+_MAX_VALUE = 2**31 - 1
 
 
 class Neighbours(NamedTuple):
@@ -42,7 +44,8 @@ _NOBODY = Neighbours(np.empty(0, np.int64), np.empty(0))
 class Pairs:
     """Rows of (direction, partition, month, other item) to value, one an item."""
 
-    def __init__(self) -> None:
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
         self._rows: dict[int, tuple[NDArray[np.int64], NDArray[np.int32]]] = {}
         self._waiting: dict[int, dict[int, int]] = {}
         self._read: dict[int, Neighbours] = {}
@@ -58,7 +61,7 @@ class Pairs:
             self._read.clear()
 
     def neighbours(self, item: int) -> Neighbours:
-        """Return the strongest MAX_NEIGHBOURS of an item."""
+        """Return the strongest MAX_NEIGHBOURS of an item, ties by digest."""
         read = self._read.get(item)
         if read is None:
             read = self._read[item] = self._decayed(item)
@@ -83,7 +86,7 @@ class Pairs:
         if not waiting:
             return keys, values
         new_keys = np.fromiter(waiting.keys(), np.int64, len(waiting))
-        new_values = np.fromiter(waiting.values(), np.int32, len(waiting))
+        new_values = np.fromiter(waiting.values(), np.int64, len(waiting)).clip(max=_MAX_VALUE).astype(np.int32)
         keys = np.concatenate((new_keys, keys))
         values = np.concatenate((new_values, values))
         keys, first = np.unique(keys, return_index=True)  # the first of equals is the newer one
@@ -102,7 +105,7 @@ class Pairs:
         others, where = group(keys & _ITEM_MASK)
         weights = np.bincount(where, says)  # exact: integers below 2**53
         if len(others) > MAX_NEIGHBOURS:
-            strongest = np.lexsort((others, -weights))[:MAX_NEIGHBOURS]
+            strongest = np.lexsort((self._catalogue.digest[others], -weights))[:MAX_NEIGHBOURS]
             strongest.sort()
             others, weights = others[strongest], weights[strongest]
         return Neighbours(others, weights / (_DECAY_UNIT * FORWARD))

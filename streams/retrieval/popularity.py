@@ -34,20 +34,20 @@ class Popularity:
             "trend": np.zeros(1024, np.int64),
             "popular": np.zeros(1024, np.int64),
         }
-        self._values: dict[int, int] = {}
+        self._values: dict[int, dict[int, int]] = {}
         self._days: dict[int, dict[int, int]] = {}
         self._newest = 0
         self._best: dict[tuple[Span, int], NDArray[np.int64]] = {}
         self._best_version = -1
 
     def set(self, partition: int, item: int, day: int, signal: str, value: int) -> None:
-        """Take the absolute value of a counter; 0 removes it."""
-        key = ((item << 20 | day) << 16 | partition) << 2 | _SIGNALS[signal]
-        delta = (value - self._values.get(key, 0)) * SIGNAL_WEIGHTS[signal]
-        if value:
-            self._values[key] = value
-        else:
-            self._values.pop(key, None)
+        """Take the absolute value of a counter; 0 removes it. Days that weigh nothing any more are not kept."""
+        if self._newest - day > KEPT_DAYS:
+            return
+        by_counter = self._values.setdefault(day, {})
+        key = (item << 16 | partition) << 2 | _SIGNALS[signal]
+        delta = (value - by_counter.get(key, 0)) * SIGNAL_WEIGHTS[signal]
+        by_counter[key] = value
         by_item = self._days.setdefault(day, {})
         by_item[item] = by_item.get(item, 0) + delta
         self._best.clear()
@@ -56,10 +56,8 @@ class Popularity:
         if day > self._newest:
             self._roll(day)
         else:
-            age = self._newest - day
-            if age <= KEPT_DAYS:
-                for span, counts in self._counts.items():
-                    counts[item] += delta * _DECAY[span][age]
+            for span, counts in self._counts.items():
+                counts[item] += delta * _DECAY[span][self._newest - day]
 
     def counts(self, span: Span, size: int) -> NDArray[np.int64]:
         """Return the decayed counts of the first `size` items, shape (size,); don't write to it."""
@@ -94,7 +92,7 @@ class Popularity:
         """Make `day` the newest: drop what is too old, count everything anew with its new age."""
         self._newest = day
         for old in [d for d in self._days if day - d > KEPT_DAYS]:
-            del self._days[old]
+            del self._days[old], self._values[old]
         for span, counts in self._counts.items():
             counts[:] = 0
             for d, by_item in self._days.items():

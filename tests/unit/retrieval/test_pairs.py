@@ -1,0 +1,145 @@
+import random
+
+import numpy as np
+import pytest
+
+from streams.features.item import Catalogue
+from streams.retrieval import pairs as p
+from streams.retrieval.pairs import Pairs
+
+Set = tuple[int, int, int, int, int]
+"""(partition, month, item, other, value)"""
+NOW = 660
+
+
+def catalogue(size: int) -> Catalogue:
+    known = Catalogue()
+    for n in range(size):
+        known.index_of(f"i{n}")
+    return known
+
+
+def random_sets(seed: int, items: int, count: int) -> list[Set]:
+    drawn = random.Random(seed)
+    return [
+        (
+            drawn.randrange(4), NOW - int(drawn.expovariate(0.3)), drawn.randrange(items), drawn.randrange(items),
+            0 if drawn.random() < 0.2 else drawn.randrange(1, 50_000),
+        )
+        for _ in range(count)
+    ]  # fmt: skip
+
+
+def applied(known: Catalogue, sets: list[Set]) -> Pairs:
+    pairs = Pairs(known)
+    for one in sets:
+        pairs.set(*one)
+    return pairs
+
+
+def naive(known: Catalogue, sets: list[Set], item: int) -> list[tuple[int, float]]:
+    """The definition, by dicts."""
+    last = {one[:4]: one[4] for one in sets}
+    newest = max(month for _, month, *_ in sets)
+    weights: dict[int, int] = {}
+    for (_, month, first, then), value in last.items():
+        age = min(newest - month, 63)
+        for here, there, says in ((first, then, 2), (then, first, 1)):
+            if here == item and value:
+                weights[there] = weights.get(there, 0) + says * value * int(1024 * 0.5 ** (age / 4))
+    best = sorted(weights.items(), key=lambda pair: (-pair[1], int(known.digest[pair[0]])))[: p.MAX_NEIGHBOURS]
+    return sorted((other, weight / 2048) for other, weight in best)
+
+
+def read(pairs: Pairs, item: int) -> list[tuple[int, float]]:
+    found = pairs.neighbours(item)
+    return list(zip(found.items.tolist(), found.weights.tolist(), strict=True))
+
+
+@pytest.mark.parametrize(("items", "count"), [(5, 40), (30, 2_000), (300, 8_000)])
+def test_it_is_the_definition_whenever_it_is_read(items: int, count: int) -> None:
+    known, sets = catalogue(items), random_sets(items, items, count)
+    pairs = Pairs(known)
+    drawn = random.Random(1)
+    for n, one in enumerate(sets, 1):
+        pairs.set(*one)
+        if n % (count // 5) == 0 or n == count:
+            for item in drawn.sample(range(items), 3):
+                assert read(pairs, item) == naive(known, sets[:n], item)
+
+
+def test_the_order_of_changes_doesnt_matter_to_the_bit() -> None:
+    known, sets = catalogue(20), list({one[:4]: one for one in random_sets(2, 20, 800)}.values())
+    mixed = random.Random(3).sample(sets, len(sets))
+    one, other = applied(known, sets), applied(known, mixed)
+    for item in range(20):
+        assert read(one, item) == read(other, item)
+
+
+def test_ties_dont_depend_on_the_order_in_which_items_were_seen() -> None:
+    size = p.MAX_NEIGHBOURS + 40
+    forwards, backwards = Catalogue(), Catalogue()
+    for n in range(size):
+        forwards.index_of(f"i{n}")
+        backwards.index_of(f"i{size - 1 - n}")
+    chosen = []
+    for known in (forwards, backwards):
+        pairs = Pairs(known)
+        for n in range(1, size):
+            pairs.set(0, NOW, known.index["i0"], known.index[f"i{n}"], 1000)
+        chosen.append({known.ids[item] for item, _ in read(pairs, known.index["i0"])})
+    assert chosen[0] == chosen[1]
+    assert len(chosen[0]) == p.MAX_NEIGHBOURS
+
+
+def test_forward_counts_double() -> None:
+    pairs = applied(catalogue(2), [(0, NOW, 0, 1, 1000)])
+    assert read(pairs, 0) == [(1, 1000.0)]
+    assert read(pairs, 1) == [(0, 500.0)]
+
+
+def test_a_pruned_counter_is_gone() -> None:
+    pairs = applied(catalogue(3), [(0, NOW, 0, 1, 1000), (0, NOW, 0, 2, 1)])
+    assert len(read(pairs, 0)) == 2
+    pairs.set(0, NOW, 0, 1, 0)
+    assert read(pairs, 0) == [(2, 1.0)]
+    assert read(pairs, 1) == []
+
+
+def test_a_new_month_ages_all_the_others() -> None:
+    pairs = applied(catalogue(4), [(0, NOW, 0, 1, 1000)])
+    assert read(pairs, 0) == [(1, 1000.0)]
+    pairs.set(0, NOW + p.HALF_LIFE_BUCKETS, 2, 3, 1)
+    assert read(pairs, 0) == [(1, 500.0)]
+
+
+def test_partitions_add_up() -> None:
+    pairs = applied(catalogue(2), [(0, NOW, 0, 1, 1000), (4095, NOW, 0, 1, 1000), (7, NOW, 1, 0, 1000)])
+    assert read(pairs, 0) == [(1, 2500.0)]
+
+
+def test_a_value_beyond_its_bits_saturates() -> None:
+    pairs = applied(catalogue(2), [(0, NOW, 0, 1, 2**40)])
+    assert read(pairs, 0) == [(1, float(2**31 - 1))]
+
+
+def test_nobody_is_known_of_a_new_item() -> None:
+    assert read(Pairs(catalogue(1)), 0) == []
+
+
+def test_what_waits_is_merged_beyond_a_bound_and_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(p, "MAX_WAITING_ROWS", 10)
+    known, sets = catalogue(60), random_sets(5, 60, 500)
+    pairs = applied(known, sets)
+    pairs.merge_some()
+    assert len(pairs._waiting) == 10  # noqa: SLF001 (the bound itself)
+    assert all(read(pairs, item) == naive(known, sets, item) for item in range(60))
+
+
+def test_rows_are_compact() -> None:
+    pairs = applied(catalogue(10), random_sets(6, 10, 200))
+    for item in range(10):
+        pairs.neighbours(item)
+    for keys, values in pairs._rows.values():  # noqa: SLF001 (the promise of the module)
+        assert (keys.dtype, values.dtype) == (np.int64, np.int32)
+        assert np.all(keys[1:] > keys[:-1])
