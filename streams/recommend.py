@@ -21,6 +21,7 @@ from streams.features.user import UserState
 from streams.retrieval.base import Asked
 from streams.retrieval.blend import Retriever
 from streams.retrieval.counters import Counters
+from streams.retrieval.filters import basket
 from streams.retrieval.related import related
 from streams.slate.select import select, worth
 
@@ -123,6 +124,8 @@ class Recommender:
     ) -> Slate:
         """Make the slate of one ask; `p` (>= K, H) are its probabilities, None if no ranker scored it."""
         candidates, request = one.candidates, one.ask.request
+        if not len(candidates.items):  # whatever else was ranked with it
+            p, model, because = None, None, "no candidates"
         p = None if p is None else p[: len(candidates.items)]
         served_by: ServedBy = "popular" if p is None else "triton"
         items = select(
@@ -152,6 +155,5 @@ class Recommender:
         if request.kind == "similar":
             return index_of([request.item_id or ""])
         if request.kind == "bundle":
-            basket = request.items or list(ask.state.cart)
-            return index_of(list(dict.fromkeys(basket))[-SEEDS:][::-1])
+            return index_of(list(dict.fromkeys(basket(request, ask.state)))[-SEEDS:][::-1])
         return history.items[:SEEDS]

@@ -29,16 +29,21 @@ class Snapshot:
         changes, self._items_mark, complete = await self._store.item_changes(self._items_mark)
         self._take_items(changes)
         if not complete:
-            await self._load_items()
+            listed = await self._load_items()
+            self._catalogue.keep(listed)
         counts, complete = await self._store.changes(self._partitions, self._counters_mark)
         self._counters.apply(counts)
         if not complete:
             await self._load_counters()
 
-    async def _load_items(self) -> None:
+    async def _load_items(self) -> set[str]:
+        """Load the whole catalogue; return the ids that it lists."""
         _, self._items_mark, _ = await self._store.item_changes(None)
+        listed: set[str] = set()
         async for changes in self._store.items():
             self._take_items(changes)
+            listed.update(change.item_id for change in changes)
+        return listed
 
     async def _load_counters(self) -> None:
         self._counters_mark = {}

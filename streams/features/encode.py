@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from inference.tensors import FEATURES, HASH_BUCKETS, HISTORY
 from streams.features import touch as t
-from streams.features.item import NO_CODE, Catalogue
+from streams.features.item import LEVELS, NO_CODE, Catalogue
 from streams.features.user import UserState
 
 Array = NDArray[np.float64]
@@ -175,7 +175,7 @@ def _content(history: History, candidates: Candidates, catalogue: Catalogue, at_
     mean_price = float(known.mean()) if len(known) else np.nan
     columns = {
         f"category_{level}": _share(catalogue.category[history.items, level], weights, catalogue.category[items, level])
-        for level in range(catalogue.category.shape[1])
+        for level in range(LEVELS)
     }
     age = at_ms - catalogue.created_ms[items]
     return columns | {

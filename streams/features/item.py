@@ -6,7 +6,7 @@ alone. An item that was deleted or is out of stock keeps its index and is never 
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from streams.contracts.items import Item
 
 LEVELS = 3
-"""Levels of the category path that are kept as codes, widest first."""
+"""Levels of the category path, widest first, that every item has a code for; deeper ones only if some item has them."""
 NO_CODE = 0
 """The code of a missing category or brand."""
 _FIRST_SIZE = 1024
@@ -34,9 +34,11 @@ class Catalogue:
         self.codes_by_name: dict[str, set[int]] = {}
         self.postings: dict[str, set[int]] = {}
         self.version = 0
+        self.price = np.zeros(_FIRST_SIZE, np.float64)
         self.log_price = np.zeros(_FIRST_SIZE, np.float32)
         self.created_ms = np.zeros(_FIRST_SIZE, np.int64)
         self.servable = np.zeros(_FIRST_SIZE, bool)
+        self.published = np.zeros(_FIRST_SIZE, bool)
         self.in_stock = np.zeros(_FIRST_SIZE, bool)
         self.category = np.zeros((_FIRST_SIZE, LEVELS), np.int32)
         self.brand = np.zeros(_FIRST_SIZE, np.int32)
@@ -52,12 +54,16 @@ class Catalogue:
         path = tuple(item.category)
         self._index_title(i, item.title)
         self.categories[i] = path
+        self.price[i] = np.nan if item.price is None else item.price
         self.log_price[i] = np.log(item.price) if item.price else np.nan
         self.created_ms[i] = item.created_ms or 0
-        self.servable[i] = True
+        self.servable[i] = self.published[i] = True
         self.in_stock[i] = item.in_stock
         self.brand[i] = self._code(item.brand) if item.brand else NO_CODE
-        self.category[i] = [self._code(path[: level + 1]) if level < len(path) else NO_CODE for level in range(LEVELS)]
+        if len(path) > self.category.shape[1]:
+            self._deepen(len(path))
+        self.category[i] = NO_CODE
+        self.category[i, : len(path)] = [self._code(path[:depth]) for depth in range(1, len(path) + 1)]
         self.version += 1
         return i
 
@@ -65,6 +71,12 @@ class Catalogue:
         """Never recommend the item again, unless it comes back."""
         self.servable[self.index_of(item_id)] = False
         self.version += 1
+
+    def keep(self, listed: Set[str]) -> None:
+        """Delete what the shop published earlier and doesn't list any more."""
+        for i in np.flatnonzero(self.published & self.servable).tolist():
+            if self.ids[i] not in listed:
+                self.delete(self.ids[i])
 
     def index_of(self, item_id: str) -> int:
         """Return the index of an item, a new one for an unknown id."""
@@ -77,9 +89,8 @@ class Catalogue:
             if i == len(self.servable):
                 self._grow()
             self.servable[i] = self.in_stock[i] = True
-            self.log_price[i] = np.nan
+            self.price[i] = self.log_price[i] = np.nan
             self.digest[i] = _digest(item_id)
-            self.version += 1
         return i
 
     def indices_of(self, item_ids: Iterable[str]) -> NDArray[np.int64]:
@@ -108,6 +119,12 @@ class Catalogue:
         for word in words(title):
             self.postings.setdefault(word, set()).add(i)
         self.titles[i] = title
+
+    def _deepen(self, levels: int) -> None:
+        """Make room for category paths of that many levels."""
+        deeper = np.full((len(self.category), levels), NO_CODE, np.int32)
+        deeper[:, : self.category.shape[1]] = self.category
+        self.category = deeper
 
     def _grow(self) -> None:
         for name, array in vars(self).items():

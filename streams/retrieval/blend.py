@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from streams.features.encode import Candidates
 from streams.retrieval.arrivals import Arrivals
-from streams.retrieval.base import Asked, CandidateSource, Found
+from streams.retrieval.base import NOTHING, Asked, CandidateSource, Found
 from streams.retrieval.covisit import Covisit
 from streams.retrieval.filters import allowed
 from streams.retrieval.grouping import group
@@ -48,7 +48,6 @@ class Retriever:
 
     def find(self, asked: Asked) -> Candidates:
         """Return the candidates, best first, filtered, each once."""
-        self.fit_slots(len(asked.catalogue))
         if asked.request.kind == "rerank":
             items = asked.catalogue.indices_of(dict.fromkeys(asked.request.items or ()))
             found = {len(self._sources): Found.of(items)}
@@ -57,7 +56,8 @@ class Retriever:
                 number: source.find(asked)
                 for number, source in enumerate(self._sources)
                 if asked.request.kind in source.kinds
-            }
+            } or {len(self._sources): NOTHING}
+        self.fit_slots(len(asked.catalogue))  # which the items of a `rerank` may have grown
         return self._blend(asked, found)
 
     def fit_slots(self, size: int) -> None:

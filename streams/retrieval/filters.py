@@ -3,7 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from streams.contracts.events import Request
 from streams.features import touch as t
+from streams.features.user import UserState
 from streams.retrieval.base import Asked
 
 
@@ -19,19 +21,28 @@ def allowed(asked: Asked, items: NDArray[np.int64]) -> NDArray[np.bool_]:
     if filters.brand:
         ok &= np.isin(catalogue.brand[items], [catalogue.codes.get(name, -1) for name in filters.brand])
     if filters.min_price is not None:
-        ok &= catalogue.log_price[items] >= np.log(max(filters.min_price, 1e-9)) - 1e-6
+        ok &= catalogue.price[items] >= filters.min_price
     if filters.max_price is not None:
-        ok &= catalogue.log_price[items] <= np.log(max(filters.max_price, 1e-9)) + 1e-6
+        ok &= catalogue.price[items] <= filters.max_price
     unwanted = _unwanted(asked)
     if len(unwanted):
         ok &= ~np.isin(items, unwanted)
     return ok
 
 
+def basket(request: Request, state: UserState) -> list[str]:
+    """Return what a bundle goes with: the items that the caller gives, or the user's cart; nothing for other kinds."""
+    if request.kind != "bundle":
+        return []
+    return request.items or list(state.cart)
+
+
 def _unwanted(asked: Asked) -> NDArray[np.int64]:
     """Return the items that are never shown to this request."""
-    known = asked.catalogue.index
-    named = [known[item] for item in asked.request.filters.exclude if item in known]
+    request, known = asked.request, asked.catalogue.index
+    named = request.filters.exclude + basket(request, asked.state)
+    if request.kind == "similar" and request.item_id is not None:
+        named.append(request.item_id)
+    indices = [known[item] for item in named if item in known]
     disliked = asked.history.items[asked.history.touches.signal == t.DISLIKED]
-    context = asked.seeds if asked.request.kind in ("similar", "bundle") else asked.seeds[:0]
-    return np.concatenate((np.array(named, np.int64), disliked, context))
+    return np.concatenate((np.array(indices, np.int64), disliked))
