@@ -12,6 +12,7 @@ from streams.contracts.events import decode_event
 from streams.contracts.items import Item
 from streams.contracts.partition import partition_of
 from streams.decode import Record
+from streams.errors import BadEvent
 from streams.pipeline import Outcome, Pipeline
 from streams.settings import Settings
 from streams.store.memory import MemoryStore
@@ -35,18 +36,20 @@ def records(lines: Iterable[bytes], partitions: int) -> Iterator[Record]:
     """Number the events of a log (JSON, one a line, with `at_ms`) as the broker would: by user, in order.
 
     Raises:
-        BadEvent: a line is no event of a user.
+        BadEvent: a line is no event, or has no time.
     """
     offsets = [0] * partitions
     for line in lines:
         event = decode_event(line)
+        if event.at_ms is None:
+            raise BadEvent("missing: a log has no Kafka timestamps", "$.at_ms")
         key: bytes | None = None
         if (user_id := getattr(event, "user_id", None)) is not None:
             key = user_id.encode()
             partition = partition_of(key, partitions) if partitions > 1 else 0
         else:
             partition = event.partition  # type: ignore[union-attr]
-        yield Record(partition, offsets[partition], key, line, event.at_ms or 0)
+        yield Record(partition, offsets[partition], key, line, event.at_ms)
         offsets[partition] += 1
 
 
