@@ -33,12 +33,13 @@ class Student(nn.Module):
 
     mean: Tensor
     scale: Tensor
-    places: Tensor
+    calibration: Tensor
 
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(len(FEATURES)))
         self.register_buffer("scale", torch.ones(len(FEATURES)))
+        self.register_buffer("calibration", torch.tensor([1.0, 0.0]))
         self.embedding = nn.Embedding(HASH_BUCKETS, WIDTH, padding_idx=0)
         self.history_weight = nn.Parameter(torch.linspace(1.0, -1.0, HISTORY))
         self.user = nn.Linear(WIDTH, WIDTH, bias=False)
@@ -72,7 +73,8 @@ class Student(nn.Module):
         deepest = raw[..., -1:]
         steps = nn.functional.softplus(raw[..., :-1])
         above = steps.flip(-1).cumsum(-1).flip(-1)
-        return torch.cat((deepest + above, deepest), dim=2)
+        z = torch.cat((deepest + above, deepest), dim=2)
+        return z * self.calibration[0] + self.calibration[1]
 
     def forward(self, features: Tensor, item_ids: Tensor, history_ids: Tensor) -> Tensor:
         """Return the probability of each head, (B, K, H)."""

@@ -5,6 +5,7 @@ import doctest
 import numpy as np
 import pytest
 
+import training.calibrate
 import training.losses
 import training.metrics
 from streams.errors import BadModel, Misuse
@@ -16,7 +17,7 @@ from training.policies import STUDENT, relevance, top_by
 from training.run import check
 
 
-@pytest.mark.parametrize("module", [training.losses, training.metrics])
+@pytest.mark.parametrize("module", [training.calibrate, training.losses, training.metrics])
 def test_examples_in_docstrings_run(module: object) -> None:
     names = {"torch": __import__("torch"), "np": np}
     result = doctest.testmod(module, extraglobs=names)  # type: ignore[arg-type]

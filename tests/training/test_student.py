@@ -49,6 +49,12 @@ def test_it_learns_more_than_an_untrained_one_knows(dataset: Dataset, fitted: Fi
     assert ndcg(fitted.student, test) > 1.5 * ndcg(Student(), test)
 
 
+def test_probabilities_are_calibrated_on_the_validation_lists(dataset: Dataset, fitted: Fitted) -> None:
+    lists = dataset.whole("validation")
+    p = probabilities(fitted.student, lists)
+    assert p[:, 2].mean() == pytest.approx((lists.depth == 3).mean(), rel=0.05)
+
+
 def test_the_file_says_what_torch_says(fitted: Fitted, ranker: OnnxRanker) -> None:
     for inputs in golden_inputs():
         assert difference(fitted.student, ranker, inputs) <= 1e-4
