@@ -1,0 +1,65 @@
+"""`python -m benchmarks [latency|ingest|store] [--seconds N] [--json FILE]`: measure on a fresh embedded stack.
+
+Exit code 0 even if a budget is missed, the table says so; 1 if something broke (a request without an answer, a server
+that ended), 2 for misuse.
+"""
+
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from benchmarks import ingest, latency
+from benchmarks.report import Section, as_json, machine, show
+from streams.embedded.stack import Addresses, Stack
+from streams.errors import StreamrankError
+from streams.logs import configure
+
+Measure = Callable[[Addresses, Path, str], list[Section]]
+
+
+def suites(seconds: float) -> dict[str, Measure]:
+    """Return what can be measured, by name."""
+    return {
+        "latency": lambda at, folder, command: latency.measure(at, folder, seconds, command),
+        "ingest": lambda at, folder, command: ingest.measure(at, folder, ingest.EVENTS_IN_LOG, command),
+    }
+
+
+@click.command()
+@click.argument("suite", required=False, type=click.Choice(["latency", "ingest", "store"]))
+@click.option("--seconds", default=20.0, show_default=True, type=click.FloatRange(1), help="Length of a paced run.")
+@click.option("--json", "path", type=click.Path(path_type=Path, dir_okay=False), help="Write the figures here, too.")
+def main(suite: str | None, seconds: float, path: Path | None) -> None:
+    """Measure latency and throughput beside their floors."""
+    configure("text", 40)
+    console = Console(stderr=False)
+    facts = machine()
+    console.print(f"{facts['cores']} cores ({facts['cpu']}), {facts['ram_gib']} GiB, load {facts['load_1_min']}")
+    sections: list[Section] = []
+    for name, measure in suites(seconds).items():
+        if suite in (None, name):
+            command = f"python -m benchmarks {name}" + (f" --seconds {seconds:g}" if name == "latency" else "")
+            for section in _measured(name, measure, command):
+                show(console, section)
+                sections.append(section)
+    if path is not None:
+        path.write_text(as_json(sections), "utf-8")
+    sys.exit(any(section.broken for section in sections))
+
+
+def _measured(name: str, measure: Measure, command: str) -> list[Section]:
+    """Measure on a stack of its own, so that nothing earlier weighs on the broker."""
+    with tempfile.TemporaryDirectory(prefix="streamrank-bench-") as folder:
+        try:
+            with Stack(Path(folder) / "stack") as stack:
+                return measure(stack.addresses, Path(folder), command)
+        except StreamrankError as exc:
+            return [Section(name, command, broken=[str(exc)])]
+
+
+if __name__ == "__main__":
+    main()
