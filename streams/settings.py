@@ -11,7 +11,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from streams.errors import Misuse
 
@@ -90,8 +96,8 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Put the environment above the file, which arrives as init arguments."""
-        return (env_settings, init_settings)
+        """Put the arguments, which `load_settings` has merged, above the environment; read nothing else."""
+        return (init_settings, env_settings)
 
     def topic(self, name: str) -> str:
         """Return the name on the broker of the topic `name`."""
@@ -128,15 +134,14 @@ def load_settings(config: Path | None = None, **overrides: Any) -> Settings:
     _refuse_unknown_variables()
     values = _read_toml(config) if config else {}
     try:
-        loaded = Settings(**values)
-        if overrides:
-            loaded = Settings.model_validate(loaded.model_dump() | overrides)
+        return Settings(**(values | EnvSettingsSource(Settings)() | overrides))
+    except SettingsError as exc:
+        raise Misuse(f'settings: {exc}: a list in the environment is JSON, as in ["click"]') from exc
     except ValidationError as exc:
         wrong = "; ".join(
             f"{'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']}" for e in exc.errors(include_input=False)
         )
         raise Misuse(f"settings: {wrong} (from {ENV_PREFIX}<FIELD> or {config or 'a TOML file'})") from exc
-    return loaded
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
