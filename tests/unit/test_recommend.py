@@ -1,0 +1,114 @@
+import asyncio
+
+import numpy as np
+
+from inference.ranker import Ranker
+from inference.tensors import HISTORY
+from streams.contracts.slates import Slate
+from streams.features.user import EMPTY
+from streams.recommend import Ask, Recommender
+from tests.unit.building import T0, DeadRanker, RowRanker, at, event, folded, item
+from tests.unit.shop import Shop
+
+
+def shop(ranker: Ranker | None = None) -> Shop:
+    made = Shop(*(item(f"i{n}", title=f"thing {n}", category=["c", f"c{n % 3}"]) for n in range(30)))
+    made.sold(**{f"i{n}": n for n in range(1, 30)}).together("i1", "i2").together("i1", "i3", 4000)
+    made.recommender = Recommender(made.catalogue, made.counters, made.recommender.retriever, ranker, 0.1)
+    return made
+
+
+def slates(made: Shop, *asks: Ask) -> list[Slate]:
+    prepared = [made.recommender.prepare(ask) for ask in asks]
+    ranked, because = asyncio.run(made.recommender.rank(prepared))
+    return [
+        made.recommender.slate(
+            one, ranked.p[n] if ranked else None, ranked.model if ranked else None, because, one.ask.received_ms + 5
+        )
+        for n, one in enumerate(prepared)
+    ]
+
+
+VIEWER = folded((event("view", item_id="i1"), T0))
+
+
+def test_a_ranked_slate_says_all_about_itself() -> None:
+    made = shop(RowRanker())
+    (slate,) = slates(made, made.ask(state=VIEWER, k=5))
+    assert (slate.slate_id, slate.request_id, slate.user_id, slate.kind) == ("0-0-7", "r", "u1", "for_you")
+    assert (slate.model, slate.served_by, slate.because) == ("rows/1", "triton", None)
+    assert (slate.at_ms, slate.latency_ms) == (T0 + 5, 5.0)
+    scores = [one.score for one in slate.items]
+    assert len(scores) == 5
+    assert scores == sorted(scores, reverse=True)
+    for one in slate.items:
+        assert one.p is not None
+        assert all(0 <= value <= 1 for value in one.p.values())
+        assert one.propensity == 1.0
+        assert one.source in made.recommender.retriever.source_names
+
+
+def test_without_an_answer_the_blend_decides_and_the_slate_says_why() -> None:
+    for ranker, why in ((None, "no ranker is configured"), (DeadRanker(), "ranker/7 did not answer within 100 ms")):
+        made = shop(ranker)
+        (slate,) = slates(made, made.ask(state=VIEWER, k=10))
+        assert (slate.model, slate.served_by, slate.because) == (None, "popular", why)
+        assert len(slate.items) == 10
+        assert all(one.p is None for one in slate.items)
+        blended = made.names(made.recommender.prepare(made.ask(state=VIEWER)).candidates.items.tolist())
+        assert {one.item_id for one in slate.items} == set(blended[:10])
+
+
+def test_one_call_ranks_all_and_a_slate_doesnt_depend_on_its_neighbours() -> None:
+    ranker = RowRanker()
+    made = shop(ranker)
+    asks = [
+        made.ask(state=VIEWER), made.ask("similar", item_id="i1"), made.ask("rerank", items=["i4"]),
+        made.ask("search", query="thing"), made.ask("rerank", items=["i5"], filters={"brand": ["none"]}), made.ask(),
+    ]  # fmt: skip
+    together = slates(made, *asks)
+    assert len(ranker.calls) == 1
+    assert together == [slate for ask in asks for slate in slates(made, ask)]
+
+
+def test_without_candidates_nobody_is_asked() -> None:
+    ranker = RowRanker()
+    made = shop(ranker)
+    (slate,) = slates(made, made.ask("rerank", items=["i1"], filters={"brand": ["none"]}))
+    assert (slate.items, slate.model, slate.served_by, slate.because) == ([], None, "popular", "no candidates")
+    assert ranker.calls == []
+
+
+def test_tensors_are_padded_with_zeros() -> None:
+    made = shop()
+    asks = (made.ask("rerank", items=["i1", "i2"]), made.ask("rerank", VIEWER, items=["i3"]))
+    prepared = [made.recommender.prepare(ask) for ask in asks]
+    inputs = made.recommender.tensors(prepared)
+    assert inputs.item_ids.shape == (2, 2)
+    assert (inputs.item_ids > 0).tolist() == [[True, True], [True, False]]
+    assert not inputs.features[1, 1].any()
+    assert np.array_equal(inputs.features[1, 0], prepared[1].features[0])
+    assert inputs.history_ids.shape == (2, HISTORY)
+    assert np.count_nonzero(inputs.history_ids, axis=1).tolist() == [0, 1]
+
+
+def test_a_bundle_starts_from_what_is_given_or_from_the_cart() -> None:
+    made = shop()
+    state = folded((event("cart", item_id="i1"), T0), (event("view", item_id="i9"), at(1)))
+    seeds = made.names(made.asked("bundle", state).seeds.tolist())
+    assert seeds == ["i1"]
+    assert made.names(made.asked("bundle", state, items=["i5", "i6", "i5"]).seeds.tolist()) == ["i6", "i5"]
+    assert made.names(made.asked("bundle", EMPTY, items=[f"i{n}" for n in range(15)]).seeds.tolist())[0] == "i14"
+
+
+def test_latency_is_never_negative() -> None:
+    made = shop()
+    prepared = made.recommender.prepare(made.ask())
+    assert made.recommender.slate(prepared, None, None, "why", T0 - 1).latency_ms == 0.0
+
+
+def test_more_probabilities_than_candidates_are_padding() -> None:
+    made = shop()
+    prepared = made.recommender.prepare(made.ask("rerank", items=["i1"]))
+    p = np.full((9, 3), 0.5, np.float32)
+    assert len(made.recommender.slate(prepared, p, "m", None, T0).items) == 1
