@@ -21,7 +21,7 @@ def platt(p: NDArray[np.float64], labels: NDArray[np.float64]) -> tuple[float, f
     """Return a and b that maximise the likelihood of the labels (R,), 0 or 1, given p (R,).
 
     >>> a, b = platt(np.array([0.5, 0.5, 0.5, 0.5]), np.array([1.0, 0.0, 0.0, 0.0]))
-    >>> round(1 / (1 + np.exp(-b)), 3)
+    >>> round(float(1 / (1 + np.exp(-b))), 3)
     0.25
     """
     p = np.clip(p, _EDGE, 1 - _EDGE)

@@ -52,7 +52,7 @@ def test_it_learns_more_than_an_untrained_one_knows(dataset: Dataset, fitted: Fi
 def test_probabilities_are_calibrated_on_the_validation_lists(dataset: Dataset, fitted: Fitted) -> None:
     lists = dataset.whole("validation")
     p = probabilities(fitted.student, lists)
-    assert p[:, 2].mean() == pytest.approx((lists.depth == 3).mean(), rel=0.05)
+    assert p.mean() == pytest.approx((lists.depth == 3).mean(), rel=0.01)  # over all heads: they share a slope
 
 
 def test_the_file_says_what_torch_says(fitted: Fitted, ranker: OnnxRanker) -> None:
