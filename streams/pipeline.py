@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from inference.ranker import Ranker
-from streams.contracts.topics import EVENTS
+from streams.contracts.topics import EVENTS, ITEMS
 from streams.decode import Decoder, Record
 from streams.features.item import Catalogue
 from streams.features.user import FOLD_VERSION, UserState, unpack_state
@@ -60,9 +60,8 @@ class Pipeline:
         self._store = store
         self.settings = settings
         self._clock = clock
-        events = settings.topic(EVENTS)
-        self._topic_ids = topic_ids
-        self._topic = (events, topic_ids[events])
+        self._topic_ids = {name: topic_ids[settings.topic(name)] for name in (EVENTS, ITEMS)}
+        self._topic = (settings.topic(EVENTS), self._topic_ids[EVENTS])
         self._owned: dict[int, Owned] = {}
         self._epoch = 0
         self._name = uuid.uuid4().hex
@@ -96,7 +95,7 @@ class Pipeline:
             fold_version=FOLD_VERSION,
             topic_ids=self._topic_ids,
         )
-        self._epoch = epochs[self._topic[0]]
+        self._epoch = epochs[EVENTS]
         await self._snapshot.load()
 
     async def assign(self, partitions: Iterable[int]) -> dict[int, Position]:

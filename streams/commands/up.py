@@ -1,8 +1,10 @@
 """`streamrank up`: the embedded stack and a worker on this machine, until Ctrl-C."""
 
+import json
 import os
 import signal
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,8 @@ EMBEDDED = {
 }
 """Settings that fit the embedded broker: it holds a join for half a session, and a fetch for half its longest wait."""
 READY_S = 60.0
+SETTINGS_FILE = "streamrank.toml"
+"""Written into the run folder, for `--config` of other verbs."""
 
 
 @click.command()
@@ -52,12 +56,13 @@ def up(config: Path | None, run_dir: Path, models: Path) -> None:
         environment = embedded_environment(stack.addresses)
         settings = _settings(config, environment)
         create_topics(settings)
+        write_settings(run_dir / SETTINGS_FILE, environment)
         if config is not None:
             environment[ENV_PREFIX + "CONFIG"] = str(config.absolute())
         with SupervisedWorker(stack.run_dir, _own_variables() | environment) as worker:
             worker.start()
             worker.await_ready(READY_S, meanwhile=lambda: _raise_if(stop))
-            _say_ready(console, worker, environment)
+            _say_ready(console, worker, run_dir / SETTINGS_FILE)
             while not stop.wait(0.2):
                 for restart in stack.check():
                     console.print(f"[yellow]{restart.name} was started again: {restart.because}; {restart.lost}[/]")
@@ -79,6 +84,14 @@ def embedded_environment(addresses: Addresses) -> dict[str, str]:
     return {ENV_PREFIX + name.upper(): value for name, value in values.items()}
 
 
+def write_settings(path: Path, environment: Mapping[str, str]) -> None:
+    """Write the settings of these variables as a TOML file, all at once."""
+    lines = [f"{name.removeprefix(ENV_PREFIX).lower()} = {json.dumps(value)}\n" for name, value in environment.items()]
+    unfinished = path.with_suffix(".tmp")
+    unfinished.write_text("".join(lines), "utf-8")
+    unfinished.replace(path)
+
+
 def _settings(config: Path | None, environment: dict[str, str]) -> Settings:
     overrides: dict[str, Any] = {name.removeprefix(ENV_PREFIX).lower(): value for name, value in environment.items()}
     return load_settings(config, **overrides)
@@ -93,9 +106,7 @@ def _raise_if(stop: threading.Event) -> None:
         raise KeyboardInterrupt
 
 
-def _say_ready(console: Console, worker: SupervisedWorker, environment: dict[str, str]) -> None:
-    console.print("For a second terminal:")
-    for name, value in environment.items():
-        console.print(f"export {name}={value}", soft_wrap=True, highlight=False)
+def _say_ready(console: Console, worker: SupervisedWorker, settings_file: Path) -> None:
+    console.print(f"In a second terminal: streamrank doctor --config {settings_file}", soft_wrap=True, highlight=False)
     console.print(f"worker log: {worker.log}, metrics: http://127.0.0.1:{worker.port}/metrics", soft_wrap=True)
     console.print("[green]ready[/]: Kafka, Redis, Triton and a worker; Ctrl-C ends them.")

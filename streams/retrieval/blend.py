@@ -14,6 +14,7 @@ from streams.retrieval.arrivals import Arrivals
 from streams.retrieval.base import NOTHING, Asked, CandidateSource, Found
 from streams.retrieval.covisit import Covisit
 from streams.retrieval.filters import allowed
+from streams.retrieval.floor import Floor
 from streams.retrieval.grouping import group
 from streams.retrieval.repeat import Repeat
 from streams.retrieval.title import TitleWords
@@ -34,6 +35,7 @@ def default_sources() -> tuple[CandidateSource, ...]:
         Best("popular", "popular", 0.5),
         Arrivals(),
         TitleWords(),
+        Floor(),
     )
 
 

@@ -10,6 +10,7 @@ _REASONS = {
     "trending": "trending now",
     "popular": "popular",
     "new": "new",
+    "catalogue": "from the catalogue",
     "title": "matches the search",
     "request": "given by the caller",
 }

@@ -96,7 +96,7 @@ class FeatureStore(Protocol):
     """
 
     async def open(self, *, partitions: int, fold_version: int, topic_ids: Mapping[str, str]) -> dict[str, int]:
-        """Claim or check the namespace; return each topic's epoch: one more than stored if its id is another.
+        """Claim or check the namespace for topics (names without prefix); return their epochs, raised for new ids.
 
         A topic whose id changed was recreated, so stored offsets of earlier epochs say nothing about it.
 

@@ -40,7 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (folder / ".venv").symlink_to(sys.prefix, target_is_directory=True)
     up = run([".venv/bin/streamrank", "up"], folder, "up")
     try:
-        wait_until(lambda: "STREAMRANK_KAFKA_BOOTSTRAP" in (folder / "up.log").read_text(), UP_S, "streamrank up")
+        wait_until(lambda: "Ctrl-C ends them" in (folder / "up.log").read_text(), UP_S, "streamrank up")
         yield folder
     finally:
         up.send_signal(signal.SIGINT)
