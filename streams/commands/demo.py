@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import click
-import redis
 from rich.console import Console
 
 from streams.commands.options import json_option, write_json
 from streams.commands.up import embedded_environment
-from streams.demo.data import imported
+from streams.demo.data import forget_state, imported
 from streams.demo.report import broken_promises, report, write
 from streams.demo.story import Plan, Story, Told
 from streams.demo.tables import tables
@@ -105,10 +104,10 @@ def _run(view: View, run_dir: Path, plan: Plan, models: Path) -> Told:
     """Start everything, tell the story, and end everything."""
     with ExitStack() as running:
         with view.phase("servers") as phase:
+            forget_state(run_dir / "stack")
             stack = running.enter_context(Stack(run_dir / "stack", models))
             environment = embedded_environment(stack.addresses)
             settings = _settings(environment)
-            redis.Redis.from_url(stack.addresses.redis_url).flushall()  # of an earlier demo
             create_topics(settings)
             worker = running.enter_context(SupervisedWorker(stack.run_dir, environment))
             worker.start()

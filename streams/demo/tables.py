@@ -1,0 +1,66 @@
+"""The report as tables for people."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from streams.demo.board import BOUNDED, STREAMRANK
+
+_NAMES = {
+    STREAMRANK: "Streamrank",
+    "popular": "most popular of all",
+    "personal_frequency": "household's own favourites",
+}
+
+
+def tables(result: Mapping[str, Any]) -> Iterator[Table]:
+    """Yield what happened, and how good it was."""
+    yield _happened(result)
+    if STREAMRANK in result["quality"]:
+        yield _quality(result["quality"])
+
+
+def _happened(result: Mapping[str, Any]) -> Table:
+    events, slates, latency = result["events"], result["slates"], result["latency_ms"]
+    injected, throughput = result["injected"], result["throughput"]
+    table = Table(title="What happened", title_justify="left", show_header=False)
+    table.add_column(style="bold")
+    table.add_column(justify="right")
+    table.add_column()
+    kinds = f"of {injected['malformed']} malformed on purpose, {len(injected['kinds'])} kinds"
+    by = ", ".join(f"{name} {count:,}" for name, count in slates["by"].items())
+    rows: tuple[tuple[str, str, str], ...] = (
+        ("events published", f"{events['published']:,}", "by the broker's offsets"),
+        ("applied", f"{events['applied']:,}", "by Redis, each exactly once"),
+        ("duplicates dropped", f"{events['duplicates_dropped']:,}", f"of {injected['repeated']} sent twice on purpose"),
+        ("dead letters", f"{events['dead_letters']:,}", kinds),
+        ("lost", f"{events['lost']:,}", ""),
+        ("slates", f"{slates['served']:,}", f"for {slates['requested']:,} requests, by {by or 'nobody'}"),
+        ("model", "", result["model"]),
+        ("request to slate, p50", f"{latency['p50']:.1f} ms", "from produce to receipt, through Kafka both ways"),
+        ("request to slate, p99", f"{latency['p99']:.1f} ms", f"at {throughput['slates_s']:,.0f} requests a second"),
+        ("ingest", f"{throughput['ingest_events_s']:,}/s", "from the first publish until all is applied"),
+    )
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _quality(quality: Mapping[str, Any]) -> Table:
+    k = quality["k"]
+    table = Table(title="What was recommended against what was then bought", title_justify="left")
+    table.caption = Text(quality["protocol"], "dim")
+    table.caption_justify = "left"
+    for name in ("", f"hit rate@{k}", f"recall@{k}", f"NDCG@{k}"):
+        table.add_column(name, justify="right" if name else "left")
+    for name in BOUNDED:
+        table.add_column(f"Streamrank better in {name if name == 'recall' else 'NDCG'} by at least", justify="right")
+    for policy, title in _NAMES.items():
+        values = quality[policy]
+        bounds = quality["lower_bounds"].get(policy)
+        told = [f"{bounds[name]:+.4f}" for name in BOUNDED] if bounds else ["", ""]
+        row = [title, *(f"{values[name]:.4f}" for name in ("hit_rate", "recall", "ndcg")), *told]
+        table.add_row(*row, style="bold" if policy == STREAMRANK else "")
+    return table
