@@ -91,11 +91,12 @@ def _table(report: "Report") -> Table:
     title = f"{report.protocol}: {report.users:,} users, {report.visits:,} visits"
     caption = f"95 % intervals over users; candidates hold {report.ceiling.mean:.3f} of what was bought"
     names = list(next(iter(report.values.values())))
-    table = Table("policy", *names, *(f"student's lead, {name}" for name in names[:2]), title=title, caption=caption)
+    leads = (f"lead, {name}" for name in names[:2])
+    table = Table("policy", *names, *leads, title=title, caption=f"lead: the student's, and its lower bound; {caption}")
     for policy, values in report.values.items():
         cells: list[Any] = [f"{values[name].mean:.4f}" for name in names]
         if policy in report.leads:
             lead = report.leads[policy]
-            cells += [f"{lead[n].mean:+.4f} [{lead[n].low:+.4f}, {lead[n].high:+.4f}]" for n in names[:2]]
+            cells += [f"{lead[n].mean:+.4f} ≥ {lead[n].low:+.4f}" for n in names[:2]]
         table.add_row(policy, *cells)
     return table
