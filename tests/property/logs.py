@@ -51,9 +51,11 @@ def _event(name: str, fields: dict[str, st.SearchStrategy[Any]]) -> st.SearchStr
 fields = st.one_of(
     *(_event(name, {"item_id": items, **more}) for name, more in _of_an_item.items()),
     *(_event(name, more) for name, more in _others.items()),
+    _event("request", _requests),
+    _event("request", _requests),
 )
 """The fields of one valid event."""
-logs = st.lists(fields, max_size=25)
+logs = st.integers(0, 25).flatmap(lambda size: st.lists(fields, min_size=size, max_size=size))
 
 
 def records(log: list[dict[str, Any]], partitions: int) -> list[Record]:

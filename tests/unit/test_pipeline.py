@@ -303,5 +303,12 @@ def test_batches_end_where_counters_are_pruned(monkeypatch: pytest.MonkeyPatch) 
     assert base.PRUNE_EVERY > 1_000
 
 
+def test_batches_end_where_the_snapshot_is_refreshed_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streams.pipeline.PRUNE_EVERY", 10)
+    log = records([wire("view", item_id="i1", at_ms=at(n)) for n in range(24)])
+    outcomes = asyncio.run(run_from_start(MemoryStore(), log, snapshot_every_events=7))
+    assert [outcome.stats["applied"] for outcome in outcomes] == [7, 3, 4, 6, 1, 3]
+
+
 async def run_from_start(store: MemoryStore, log: list[Any], **fields: Any) -> list[Outcome]:
     return await run_all(await started(store, **fields), log)

@@ -53,6 +53,18 @@ def test_a_zombie_is_fenced_and_changes_nothing() -> None:
     asyncio.run(scenario())
 
 
+def test_what_a_fenced_batch_left_is_not_to_be_run() -> None:
+    async def scenario() -> Outcome:
+        store, log = MemoryStore(), views(5)
+        zombie = await started(store, snapshot_every_events=2)
+        await run_all(await started(store), log[:1])
+        return await zombie.run({0: log})
+
+    outcome = asyncio.run(scenario())
+    assert list(outcome.fenced) == [0]
+    assert dict(outcome.rest) == {}
+
+
 def test_a_zombies_cache_is_dropped_with_its_belief() -> None:
     async def scenario() -> None:
         store, log = MemoryStore(), views(3)
