@@ -4,6 +4,8 @@ librdkafka's default partitioner is another one and agrees on one key in eight, 
 Reference: org.apache.kafka.common.utils.Utils#murmur2.
 """
 
+from functools import lru_cache
+
 _M = 0x5BD1E995
 _MASK = 0xFFFFFFFF
 _SEED = 0x9747B28C
@@ -24,6 +26,7 @@ def murmur2(key: bytes) -> int:
     return h ^ (h >> 15)
 
 
+@lru_cache(maxsize=65_536)
 def partition_of(key: bytes, partitions: int) -> int:
     """Return the partition of `key` among `partitions`."""
     return (murmur2(key) & 0x7FFFFFFF) % partitions

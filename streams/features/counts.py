@@ -20,6 +20,7 @@ MONTH_DAYS = 30
 WINDOW = 3
 PAIR_UNIT = 1_000
 _PAIR_WEIGHTS = tuple(round(PAIR_UNIT / d**0.5) for d in range(1, WINDOW + 1))
+_COUNTED = (ev.View, ev.Click, ev.Cart, ev.Purchase)
 SIGNALS = {ev.View: "v", ev.Click: "c", ev.Cart: "a", ev.Purchase: "p"}
 ITEM_ROW, NEXT_ROW = "i:", "n:"
 Counts = defaultdict[str, dict[str, int]]
@@ -33,7 +34,7 @@ def new_counts() -> Counts:
 
 def count(counts: Counts, before: UserState, event: ev.UserEvent, at_ms: int) -> None:
     """Add to `counts` what an event changes that met the state `before` (and was no repeat)."""
-    if not isinstance(event, ev.View | ev.Click | ev.Cart | ev.Purchase):
+    if not isinstance(event, _COUNTED):
         return
     item_id, day = event.item_id, at_ms // DAY_MS
     signals = counts[ITEM_ROW + item_id]

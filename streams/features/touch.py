@@ -29,6 +29,8 @@ _RATE_UNIT = 16
 _LAST, _SIGNAL, _TOUCHES, _BOUGHT, _RATE, _SPAN = 0, 25, 28, 32, 40, 52
 _MAX_LAST, _MAX_TOUCHES, _MAX_BOUGHT, _MAX_RATE, _MAX_SPAN = 2**25 - 1, 15, 255, 4095, 4095
 _MINUTES_A_DAY = 1440
+_ONCE = 1 | _RATE_UNIT << _RATE - _BOUGHT
+"""The bits from `bought` up of an item that was bought once."""
 
 
 class Touch(NamedTuple):
@@ -108,18 +110,26 @@ def basket_at(word: int, at_min: int) -> bool:
 
 
 def touched(word: int | None, signal: int, at_min: int) -> int:
-    """Return the word after a signal that is not a purchase (`word` None: the first)."""
+    """Return the word after a signal that is not a purchase (`word` None: the first).
+
+    On integers, as `purchased`: the two are the hottest lines of the fold.
+    """
     if word is None:
         return at_min << _LAST | signal << _SIGNAL | 1 << _TOUCHES
-    old = unpack(word)
-    last = old.last_min if old.bought else max(old.last_min, at_min)
-    return pack(old._replace(last_min=last, signal=signal, touches=old.touches + 1))
+    last, bought = word & _MAX_LAST, word >> _BOUGHT
+    if not bought & _MAX_BOUGHT:
+        if word >> _SIGNAL & 7 == PURCHASE:
+            bought = _ONCE
+        elif at_min > last:
+            last = at_min
+    touches = min((word >> _TOUCHES & _MAX_TOUCHES) + 1, _MAX_TOUCHES)
+    return last << _LAST | signal << _SIGNAL | touches << _TOUCHES | bought << _BOUGHT
 
 
 def purchased(word: int | None, at_min: int) -> int:
     """Return the word after a basket with the item; a late one counts, decayed, at its own time.
 
-    The same as `merged` with a single purchase, on integers: this is the hottest line of the fold.
+    The same as `merged` with a single purchase, on integers.
     """
     if word is None:
         return at_min << _LAST | PURCHASE << _SIGNAL
