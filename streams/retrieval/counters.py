@@ -4,6 +4,7 @@ It is as old as its last refresh; the worker refreshes it by time, tests and the
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 from itertools import groupby
 from operator import itemgetter
 
@@ -35,12 +36,20 @@ class Counters:
                     self._apply_pairs(change.partition, item, values)
                 elif row.startswith(ITEM_ROW):
                     for _, name, value in values:
-                        day, _, signal = name.partition(":")
-                        self.popularity.set(change.partition, item, int(day), signal, value)
+                        day, signal = _day_and_signal(name)
+                        self.popularity.set(change.partition, item, day, signal, value)
         self.pairs.merge_some()
 
     def _apply_pairs(self, partition: int, item: int, values: Iterable[tuple[str, str, int]]) -> None:
-        index_of, set_pair = self._catalogue.index_of, self.pairs.set
+        index_of, row = self._catalogue.index_of, []
         for _, name, value in values:
             month, _, other = name.partition(":")
-            set_pair(partition, int(month), item, index_of(other), value)
+            row.append((int(month), index_of(other), value))
+        self.pairs.set_row(partition, item, row)
+
+
+@lru_cache(maxsize=4_096)
+def _day_and_signal(name: str) -> tuple[int, str]:
+    """Split `<day>:<signal>`, of which there are few different ones."""
+    day, _, signal = name.partition(":")
+    return int(day), signal

@@ -6,6 +6,7 @@ are of integers, hence the same in whatever order the changes came.
 """
 
 import itertools
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -53,12 +54,20 @@ class Pairs:
 
     def set(self, partition: int, month: int, item: int, other: int, value: int) -> None:
         """Take the absolute value of the counter of `other` after `item`; 0 removes it."""
-        key = partition << _PARTITION_SHIFT | (month & 0xFFFF) << _MONTH_SHIFT
-        self._row_to_change(item)[key | other] = value
-        self._row_to_change(other)[key | _BACKWARD | item] = value
-        if month > self._month:
-            self._month = month
-            self._read.clear()
+        self.set_row(partition, item, [(month, other, value)])
+
+    def set_row(self, partition: int, item: int, values: Iterable[tuple[int, int, int]]) -> None:
+        """Take the absolute values (month, other, value) of counters after `item`; 0 removes one."""
+        forward = self._row_to_change(item)
+        back = partition << _PARTITION_SHIFT | _BACKWARD | item
+        ahead = partition << _PARTITION_SHIFT
+        for month, other, value in values:
+            bucket = (month & 0xFFFF) << _MONTH_SHIFT
+            forward[ahead | bucket | other] = value
+            self._row_to_change(other)[back | bucket] = value
+            if month > self._month:
+                self._month = month
+                self._read.clear()
 
     def neighbours(self, item: int) -> Neighbours:
         """Return the strongest MAX_NEIGHBOURS of an item, ties by digest."""
