@@ -1,8 +1,11 @@
 """`streamrank demo`: a year of real purchases through the whole system on this machine, counted and compared."""
 
+import logging
 import os
 import signal
-from contextlib import ExitStack
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +28,13 @@ from streams.logs import configure
 from streams.settings import ENV_PREFIX, Settings, load_settings
 from streams.supervise import SupervisedWorker
 
-HOUSEHOLDS = 1_000
+HOUSEHOLDS = 500
 """Of about 2,500. More make the comparison surer and the demo longer."""
 MOST_WEEKS = 8
 """So many whole weeks the data has after the cut."""
 READY_S = 60.0
 REPORT = "report.json"
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class PromiseBroken(StreamrankError):
@@ -42,7 +46,7 @@ class PromiseBroken(StreamrankError):
 @click.option("--weeks", type=click.IntRange(1, MOST_WEEKS), default=4, show_default=True, help="Streamed live.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Of the sample and the bootstrap.")
 @click.option(
-    "--rate", type=click.FloatRange(min=0, min_open=True), default=80.0, show_default=True, help="Requests a second."
+    "--rate", type=click.FloatRange(min=0, min_open=True), default=40.0, show_default=True, help="Requests a second."
 )
 @click.option(
     "--run-dir",
@@ -65,8 +69,9 @@ def demo(
 
     Exit code 0 only if no event was lost, every request was answered and every malformed event was refused.
     """
-    configure("text")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    configure("text", logging.WARNING)
+    for number in SIGNALS:
+        signal.signal(number, signal.default_int_handler)
     console, plan = Console(), Plan(households, weeks, seed, rate)
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
@@ -114,7 +119,34 @@ def _run(view: View, run_dir: Path, plan: Plan, models: Path) -> Told:
             worker.await_ready(READY_S)
             phase.done("Kafka, Redis, Triton and a worker are ready")
         watch = running.enter_context(Watch(lambda: _check(view, stack, worker)))
-        return Story(settings, run_dir / "data", plan, view, watch.raise_if_failed).tell()
+        with _signals_kept() as raise_if_interrupted:
+
+            def meanwhile() -> None:
+                raise_if_interrupted()
+                watch.raise_if_failed()
+
+            return Story(settings, run_dir / "data", plan, view, meanwhile).tell()
+
+
+@contextmanager
+def _signals_kept() -> Iterator[Callable[[], None]]:
+    """Give a function that raises KeyboardInterrupt once a signal came.
+
+    One raised anywhere may be raised in a callback of librdkafka, which loses it and fails.
+    """
+    stop = threading.Event()
+    for number in SIGNALS:
+        signal.signal(number, lambda *_: stop.set())
+
+    def raise_if_interrupted() -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+
+    try:
+        yield raise_if_interrupted
+    finally:
+        for number in SIGNALS:
+            signal.signal(number, signal.default_int_handler)
 
 
 def _settings(environment: dict[str, str]) -> Settings:

@@ -17,8 +17,8 @@ BOUNDED = ("recall", "ndcg")
 PROTOCOL = (
     "a request before each basket of the {weeks} weeks from 2017-11-01 on, {households:,} of {drawn:,} households "
     "drawn with seed {seed}; the slate of {k} items against the different items of that basket; all items ever "
-    "sold are candidates; mean per household, then over households; bounds are the lower ends of 95 % intervals by a "
-    "paired bootstrap over households ({resamples:,} resamples)"
+    "sold are candidates; mean per household, then over households; a gain is Streamrank's lead, the lower end of its "
+    "95 % interval by a paired bootstrap over households ({resamples:,} resamples)"
 )
 
 

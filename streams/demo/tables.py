@@ -10,9 +10,10 @@ from streams.demo.board import BOUNDED, STREAMRANK
 
 _NAMES = {
     STREAMRANK: "Streamrank",
-    "popular": "most popular of all",
-    "personal_frequency": "household's own favourites",
+    "popular": "popular",
+    "personal_frequency": "own favourite",
 }
+_TITLES = {"hit_rate": "hit rate", "recall": "recall", "ndcg": "NDCG"}
 
 
 def tables(result: Mapping[str, Any]) -> Iterator[Table]:
@@ -53,14 +54,15 @@ def _quality(quality: Mapping[str, Any]) -> Table:
     table = Table(title="What was recommended against what was then bought", title_justify="left")
     table.caption = Text(quality["protocol"], "dim")
     table.caption_justify = "left"
-    for name in ("", f"hit rate@{k}", f"recall@{k}", f"NDCG@{k}"):
-        table.add_column(name, justify="right" if name else "left")
+    table.add_column()
+    for title in _TITLES.values():
+        table.add_column(f"{title}@{k}", justify="right")
     for name in BOUNDED:
-        table.add_column(f"Streamrank better in {name if name == 'recall' else 'NDCG'} by at least", justify="right")
+        table.add_column(f"gain in {_TITLES[name]} ≥", justify="right")
     for policy, title in _NAMES.items():
         values = quality[policy]
         bounds = quality["lower_bounds"].get(policy)
         told = [f"{bounds[name]:+.4f}" for name in BOUNDED] if bounds else ["", ""]
-        row = [title, *(f"{values[name]:.4f}" for name in ("hit_rate", "recall", "ndcg")), *told]
+        row = [title, *(f"{values[name]:.4f}" for name in _TITLES), *told]
         table.add_row(*row, style="bold" if policy == STREAMRANK else "")
     return table

@@ -76,14 +76,15 @@ class View:
             yield phase
         finally:
             self.seconds[title] = round(time.monotonic() - began_s, 2)
-        self._live.update(Text(""))
+        self._live.update(Text(""), refresh=self.is_live)
         line = Text.assemble(("✓ ", "green"), (f"{title:<10}", "bold"), f"{self.seconds[title]:6.1f} s  ", phase.result)
         self._console.print(line, soft_wrap=True)
 
     def show(self, title: str, status: Status) -> None:
         """Show the status of a phase."""
         if not self.is_live:
-            self._console.print(f"  {title}: {', '.join(f'{k} {v}' for k, v in status.items())}", highlight=False)
+            line = f"  {title}: {', '.join(f'{k} {v}' for k, v in status.items())}"
+            self._console.print(line, highlight=False, soft_wrap=True)
             return
         grid = Table.grid(padding=(0, 2))
         for name, value in status.items():
