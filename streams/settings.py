@@ -10,13 +10,13 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    SettingsError,
 )
 
 from streams.errors import Misuse
@@ -68,7 +68,7 @@ class Settings(BaseSettings):
 
     # What is served
     candidates: int = Field(200, ge=1, le=1000, description="how many candidates the ranker scores")
-    push_on: frozenset[Literal["click", "cart", "purchase", "search"]] = frozenset()
+    push_on: Annotated[frozenset[Literal["click", "cart", "purchase", "search"]], NoDecode] = frozenset()
     push_every_ms: int = Field(5_000, ge=0, description="at most one pushed slate a user in that time")
     max_future_ms: int = Field(86_400_000, ge=0, description="how far `at_ms` may lie after Kafka's time")
 
@@ -80,6 +80,11 @@ class Settings(BaseSettings):
     snapshot_every_events: int | None = Field(None, ge=1, description="for tests: refresh by count")
     tick_after_ms: int = Field(5_000, ge=100, description="silence after which a partition gets a tick")
     metrics_port: int | None = Field(None, ge=0, le=65535, description="Prometheus, on loopback")
+
+    @field_validator("push_on", mode="before")
+    @classmethod
+    def _split_commas(cls, value: Any) -> Any:
+        return [name for part in value.split(",") if (name := part.strip())] if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _sasl_is_complete(self) -> "Settings":
@@ -135,8 +140,6 @@ def load_settings(config: Path | None = None, **overrides: Any) -> Settings:
     values = _read_toml(config) if config else {}
     try:
         return Settings(**(values | EnvSettingsSource(Settings)() | overrides))
-    except SettingsError as exc:
-        raise Misuse(f'settings: {exc}: a list in the environment is JSON, as in ["click"]') from exc
     except ValidationError as exc:
         wrong = "; ".join(
             f"{'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']}" for e in exc.errors(include_input=False)

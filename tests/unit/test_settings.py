@@ -49,11 +49,11 @@ def test_arguments_are_stronger_than_the_environment(monkeypatch: pytest.MonkeyP
     assert Settings(partitions=2).partitions == 2
 
 
-def test_a_list_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("STREAMRANK_PUSH_ON", '["click", "cart"]')
+def test_a_list_in_the_environment_has_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STREAMRANK_PUSH_ON", "click, cart")
     assert load_settings().push_on == {"click", "cart"}
-    monkeypatch.setenv("STREAMRANK_PUSH_ON", "click,cart")
-    with pytest.raises(Misuse, match=r"push_on.*JSON"):
+    monkeypatch.setenv("STREAMRANK_PUSH_ON", "click,wink")
+    with pytest.raises(Misuse, match="push_on"):
         load_settings()
 
 
