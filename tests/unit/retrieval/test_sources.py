@@ -1,5 +1,8 @@
 """Each source finds what it should, the best first."""
 
+import math
+import random
+
 import pytest
 
 from streams.features.user import UserState
@@ -129,3 +132,21 @@ def test_search_prefers_rare_words_then_popularity() -> None:
     shop.catalogue.upsert(item("c", title="Sock"))
     assert shop.find(title, "search", query="shoe") == ["b", "a"]
     assert shop.find(title, "search", query="sock") == ["c"]
+
+
+def test_search_among_many_matches_is_the_definition() -> None:
+    drawn = random.Random(1)
+    titles = {f"i{n}": " ".join(drawn.choices(["red", "blue", "shoe", "hat", "sock"], k=3)) for n in range(700)}
+    shop = Shop(*(item(name, title=title) for name, title in titles.items()))
+    shop.sold(**{name: 1 + n % 5 for n, name in enumerate(titles)})
+    sets = {name: set(title.split()) for name, title in titles.items()}
+    idf = {word: math.log1p(700 / (1 + sum(word in found for found in sets.values()))) for word in ("hat", "red")}
+    score = {name: sum(idf[word] for word in ("hat", "red") if word in found) for name, found in sets.items()}
+
+    def rank(name: str) -> tuple[float, int, int]:
+        i = shop.catalogue.index[name]
+        return -score[name], -int(shop.counters.popularity.counts("popular", 700)[i]), int(shop.catalogue.digest[i])
+
+    wanted = sorted((name for name in titles if score[name]), key=rank)[:200]
+    assert len(wanted) == 200
+    assert shop.find(TitleWords(), "search", query="red hat") == wanted
