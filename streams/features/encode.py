@@ -180,10 +180,15 @@ def _content(history: History, candidates: Candidates, catalogue: Catalogue, at_
     age = at_ms - catalogue.created_ms[items]
     return columns | {
         "brand": _share(catalogue.brand[history.items], weights, catalogue.brand[items]),
-        "price": np.nan_to_num(prices),
-        "price_gap": np.nan_to_num(prices - mean_price),
+        "price": _known(prices),
+        "price_gap": _known(prices - mean_price),
         "new": ((catalogue.created_ms[items] > 0) & (age < _NEW_MS)).astype(float),
     }
+
+
+def _known(prices: Array) -> Array:
+    """Return 0 where a price is unknown; `np.nan_to_num` looks for infinities, too, and takes three times as long."""
+    return np.where(np.isnan(prices), 0.0, prices)
 
 
 def _share(own: NDArray[np.int32], weights: Array, wanted: NDArray[np.int32]) -> Array:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from streams.features.item import Catalogue
-from streams.retrieval.base import Asked, Found
+from streams.retrieval.base import NOTHING, Asked, Found
 from streams.retrieval.trending import LEVEL, favourite_categories
 
 NEW_FOR_MS = 30 * 86_400_000
@@ -28,6 +28,8 @@ class Arrivals:
             self._sort(catalogue)
         created = catalogue.created_ms[self._newest]
         fresh = self._newest[(created <= asked.at_ms) & (created > asked.at_ms - NEW_FOR_MS)]
+        if not len(fresh):
+            return NOTHING
         liked = np.isin(catalogue.category[fresh, LEVEL], favourite_categories(asked))
         return Found.of(np.concatenate((fresh[liked], fresh[~liked]))[:LIMIT])
 
