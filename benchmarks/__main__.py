@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from benchmarks import ingest, latency
+from benchmarks import ingest, latency, store
 from benchmarks.report import Section, as_json, machine, show
 from streams.embedded.stack import Addresses, Stack
 from streams.errors import StreamrankError
@@ -26,6 +26,7 @@ def suites(seconds: float) -> dict[str, Measure]:
     return {
         "latency": lambda at, folder, command: latency.measure(at, folder, seconds, command),
         "ingest": lambda at, folder, command: ingest.measure(at, folder, ingest.EVENTS_IN_LOG, command),
+        "store": store.measure,
     }
 
 

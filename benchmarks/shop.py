@@ -20,7 +20,8 @@ Pair = tuple[bytes, bytes]
 
 DAY_MS = 86_400_000
 HISTORY_DAYS = 60
-SIGNALS: tuple[tuple[type[ev.UserEvent], float], ...] = (
+_Kind = type[ev.View] | type[ev.Click] | type[ev.Cart] | type[ev.Purchase] | type[ev.Search]
+SIGNALS: tuple[tuple[_Kind, float], ...] = (
     (ev.View, 60), (ev.Click, 22), (ev.Cart, 9), (ev.Purchase, 7), (ev.Search, 2),
 )  # fmt: skip
 """Kinds of events and their shares."""
@@ -84,8 +85,8 @@ class Shop:
         common: dict[str, Any] = {"user_id": user_id, "event_id": f"e-{self._numbers}", "at_ms": at_ms}
         category = (user * 7 + int(self._rng.random() ** 2 * 6)) % self.size.categories
         event: ev.UserEvent
-        if kind is ev.Search:
-            event = ev.Search(**common, query=f"category-{category}")
+        if issubclass(kind, ev.Search):
+            event = kind(**common, query=f"category-{category}")
         else:
             (rank,) = self._rng.choices(range(len(self._items)), cum_weights=self._items)
             event = kind(**common, item_id=f"sku-{rank * self.size.categories + category}")
