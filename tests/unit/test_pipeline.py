@@ -12,8 +12,7 @@ from streams import fold_batch
 from streams.contracts import topics
 from streams.contracts.partition import partition_of
 from streams.features.user import UserState, fold
-from streams.pipeline import Outcome, Pipeline
-from streams.push import STALE_AFTER_MS
+from streams.pipeline import Outcome
 from streams.store import base
 from streams.store.base import Position
 from streams.store.memory import MemoryStore
@@ -245,49 +244,6 @@ def test_what_the_broker_lost_is_counted() -> None:
 
     assert asyncio.run(scenario()).stats == {"applied": 1, "lost": 7}
     assert asyncio.run(store.stats([0]))["lost"] == 7
-
-
-PUSHING: dict[str, Any] = {"push_on": frozenset({"click"}), "push_every_ms": 5_000}
-
-
-class TestPushes:
-    def test_a_telling_event_pushes_and_no_other(self) -> None:
-        outcomes, _ = run(wire("view", item_id="i1"), wire("click", "u2", item_id="i1"), **PUSHING)
-        (slate,) = bodies(outcomes, topics.RECOMMENDATIONS)
-        assert (slate["user_id"], slate["request_id"], slate["kind"]) == ("u2", None, "for_you")
-
-    def test_nothing_is_pushed_unless_switched_on(self) -> None:
-        outcomes, _ = run(wire("click", item_id="i1"))
-        assert bodies(outcomes, topics.RECOMMENDATIONS) == []
-
-    @pytest.mark.parametrize("batched", [True, False])
-    def test_at_most_one_a_user_in_that_time(self, batched: bool) -> None:
-        times = [0, 4_999, 5_000, 9_999, 10_000, 10_001]
-        clicks = records([wire("click", item_id="i1", at_ms=T0 + ms) for ms in times])
-
-        async def scenario() -> list[Outcome]:
-            pipeline = await started(**PUSHING)
-            parts = [clicks] if batched else [[one] for one in clicks]
-            return [outcome for part in parts for outcome in await run_all(pipeline, part)]
-
-        slates = bodies(asyncio.run(scenario()), topics.RECOMMENDATIONS)
-        assert [slate["slate_id"] for slate in slates] == ["0-0-0", "0-0-2", "0-0-4"]
-
-    def test_a_backlog_pushes_nothing(self) -> None:
-        click = records([wire("click", item_id="i1")])
-
-        async def scenario(age_ms: int) -> list[Outcome]:
-            pipeline = await started(**PUSHING)
-            late = Pipeline(
-                MemoryStore(), None, pipeline.settings, clock=lambda at_ms: at_ms + age_ms,
-                topic_ids={"events": "e", "items": "i"},
-            )  # fmt: skip
-            await late.start()
-            await late.assign([0])
-            return await run_all(late, click)
-
-        assert len(bodies(asyncio.run(scenario(STALE_AFTER_MS)), topics.RECOMMENDATIONS)) == 1
-        assert bodies(asyncio.run(scenario(STALE_AFTER_MS + 1)), topics.RECOMMENDATIONS) == []
 
 
 def test_batches_end_where_counters_are_pruned(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,8 @@ from tests.unit.building import item
 SOURCES = Retriever(1).source_names
 REASONS = {
     "repeat": "bought before", "trending_category": "trending in its category", "trending": "trending now",
-    "popular": "popular", "new": "new", "catalogue": "from the catalogue", "title": "matches the search", "request": "given by the caller",
+    "popular": "popular", "new": "new", "catalogue": "from the catalogue",
+    "title": "matches the search", "request": "given by the caller",
 }  # fmt: skip
 
 
