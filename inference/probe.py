@@ -51,9 +51,7 @@ def probe(address: TritonAddress, model: str, version: int, folder: Path, timeou
             p = decode(result, inputs, name)
             worst = float(np.abs(p - expected).max())
             if worst > TOLERANCE:
-                raise BadModel(
-                    f"{name}: the server differs from model.onnx by {worst:.2g} (limit {TOLERANCE:g})"
-                )
+                raise BadModel(f"{name}: the server differs from model.onnx by {worst:.2g} (limit {TOLERANCE:g})")
             lowest, highest = min(lowest, float(p.min())), max(highest, float(p.max()))
     except (InferenceServerException, RankerUnavailable) as exc:
         raise BadModel(f"{name}: the server failed on golden inputs: {exc}") from exc

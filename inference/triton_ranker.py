@@ -5,7 +5,6 @@ batch above Triton's limit is split and put together again here. Whatever goes w
 """
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -80,9 +79,7 @@ class TritonRanker:
     Belongs to the event loop that first ranks with it.
     """
 
-    def __init__(
-        self, address: TritonAddress, version: int, model: str = "ranker", client: Any = None
-    ) -> None:
+    def __init__(self, address: TritonAddress, version: int, model: str = "ranker", client: Any = None) -> None:
         """Connect lazily: a Triton that is away is found out by the first `rank`."""
         self._address = address
         self._version = str(version)
@@ -95,11 +92,12 @@ class TritonRanker:
         return TritonRanker(self._address, version, self._name, self._connected())
 
     async def rank(self, inputs: RankerInputs, timeout_s: float) -> Ranked:
-        """Score the batch, all of it within `timeout_s`; raise `RankerUnavailable` on any fault."""
-        chunks = list(inputs.chunks(MAX_BATCH_SIZE))
+        """Score the batch, each MAX_BATCH_SIZE requests of it within `timeout_s`; `RankerUnavailable` on any fault.
+
+        One part after the other: Triton runs one instance, so sending all at once would only queue there.
+        """
         try:
-            async with asyncio.timeout(timeout_s):
-                parts = await self._rank_all(chunks, timeout_s)
+            parts = [await self._rank_part(part, timeout_s) for part in inputs.chunks(MAX_BATCH_SIZE)]
         except TimeoutError as exc:
             raise RankerUnavailable(f"{self.model} did not answer within {timeout_s * 1e3:.0f} ms") from exc
         except InferenceServerException as exc:
@@ -112,14 +110,11 @@ class TritonRanker:
             await self._client.close()
             self._client = None
 
-    async def _rank_all(self, chunks: Sequence[RankerInputs], timeout_s: float) -> list[NDArray[np.float32]]:
-        # One after the other: Triton runs one instance, so sending at once would only queue there.
-        return [await self._rank_chunk(chunk, timeout_s) for chunk in chunks]
-
-    async def _rank_chunk(self, inputs: RankerInputs, timeout_s: float) -> NDArray[np.float32]:
-        result = await self._connected().infer(
-            self._name, encode(inputs), model_version=self._version, client_timeout=timeout_s
-        )
+    async def _rank_part(self, inputs: RankerInputs, timeout_s: float) -> NDArray[np.float32]:
+        async with asyncio.timeout(timeout_s):
+            result = await self._connected().infer(
+                self._name, encode(inputs), model_version=self._version, client_timeout=timeout_s
+            )
         return decode(result, inputs, self.model)
 
     def _connected(self) -> Any:

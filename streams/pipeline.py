@@ -1,8 +1,7 @@
 """One micro-batch, from records to a commit: decode, load, fold, recommend, commit. No Kafka in here.
 
 The worker and the offline simulator run this same class; only the store, the ranker and the clock differ. A batch
-holds records of several partitions, each in offset order. One pipelined read, one pipelined commit,
-and one ranker call for a handful of requests.
+holds records of several partitions, each in offset order. One pipelined read, one ranker call, one pipelined commit.
 What is to be published comes back as each partition's outbox, to be published before the next `run`: the next commit
 replaces the outbox in the store.
 """
@@ -10,7 +9,6 @@ replaces the outbox in the store.
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 
 from inference.ranker import Ranker
 from streams.contracts.topics import EVENTS, ITEMS
@@ -19,7 +17,7 @@ from streams.features.item import Catalogue
 from streams.features.user import FOLD_VERSION, UserState, unpack_state
 from streams.fold_batch import Owned, PartitionBatch
 from streams.push import Pushes
-from streams.recommend import Prepared, Recommender
+from streams.recommend import Recommender
 from streams.retrieval.blend import Retriever
 from streams.retrieval.counters import Counters
 from streams.settings import Settings
@@ -27,9 +25,6 @@ from streams.snapshot import Snapshot
 from streams.store.base import PRUNE_EVERY, Commit, FeatureStore, Message, Position
 from streams.users import UserCache
 
-RANKED_AT_ONCE = 32
-"""Requests of one ranker call. A backlog is more than the ranker can answer before its deadline, and all of it would be
-served by the simpler one."""
 Clock = Callable[[int], int]
 """From a record's Kafka timestamp to now, both in ms: the wall clock when live, the timestamp itself offline."""
 
@@ -181,12 +176,10 @@ class Pipeline:
             one.loaded = loaded.get(one.partition, {})
 
     async def _recommend(self, batches: Sequence[PartitionBatch]) -> None:
-        """Answer the asks of all partitions, RANKED_AT_ONCE with one ranker call."""
-        pairs = (pair for one in batches for pair in one.prepare(self.recommender))
-        while prepared := list(islice(pairs, RANKED_AT_ONCE)):
-            await self._answer(prepared)
-
-    async def _answer(self, prepared: Sequence[tuple[PartitionBatch, Prepared]]) -> None:
+        """Answer the asks of all partitions with one ranker call."""
+        prepared = [pair for one in batches for pair in one.prepare(self.recommender)]
+        if not prepared:
+            return
         ranked, because = await self.recommender.rank([ready for _, ready in prepared])
         for row, (one, ready) in enumerate(prepared):
             p, model = (ranked.p[row], ranked.model) if ranked else (None, None)

@@ -100,8 +100,8 @@ class Recommender:
             return None, str(exc)
 
     def tensors(self, prepared: Sequence[Prepared]) -> RankerInputs:
-        """Return the ranker's inputs, padded to the longest list of candidates."""
-        longest = max(len(one.candidates.items) for one in prepared)
+        """Return the ranker's inputs, padded to the usual number of candidates, so that rounding is always the same."""
+        longest = max(self.retriever.limit, *(len(one.candidates.items) for one in prepared))
         inputs = RankerInputs(
             features=np.zeros((len(prepared), longest, len(FEATURES)), np.float32),
             item_ids=np.zeros((len(prepared), longest), np.int32),

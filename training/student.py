@@ -1,11 +1,11 @@
 """The student: a small network that scores each candidate by itself, from features, hashed ids and a short history.
 
-    u = W sum_t a_t E[history_t]             a = softmax of learned weights over the places that are filled
-    x = [standardised features, E[item], E[item] * u]
+    u = sum_t a_t E[history_t]               a = softmax of learned weights over the places that are filled
+    x = [standardised features, E[item], W E[item] * u]
     z = v x + MLP(x)                         a linear path beside layers of 96 and 48
 
-No candidate sees another and nothing is normalised over a batch, so a row's scores don't depend on what is scored with
-it. In training, ids are dropped or replaced at random, so that an item never seen before is scored by its features.
+No candidate sees another and nothing is normalised over a batch; and every matrix product is over B * K rows, every sum
+over the history in order: so a row's scores don't depend on what is scored with it, to the bit. In training, ids are dropped or replaced at random, so that an item never seen before is scored by its features.
 
 The heads are ordered, as in a proportional-odds model (McCullagh, "Regression models for ordinal data", 1980):
 z_purchase = z, z_cart = z_purchase + softplus(d_1), z_click = z_cart + softplus(d_2); hence p never grows with depth.
@@ -42,7 +42,7 @@ class Student(nn.Module):
         self.register_buffer("calibration", torch.tensor([1.0, 0.0]))
         self.embedding = nn.Embedding(HASH_BUCKETS, WIDTH, padding_idx=0)
         self.history_weight = nn.Parameter(torch.linspace(1.0, -1.0, HISTORY))
-        self.user = nn.Linear(WIDTH, WIDTH, bias=False)
+        self.match = nn.Linear(WIDTH, WIDTH, bias=False)
         size = len(FEATURES) + 2 * WIDTH
         self.direct = nn.Linear(size, len(HEADS))
         layers: list[nn.Module] = []
@@ -66,9 +66,9 @@ class Student(nn.Module):
         filled = (history_ids > 0).float()  # (B, T)
         weights = filled * self.history_weight.exp()
         weights = weights / (weights.sum(dim=1, keepdim=True) + 1e-6)
-        history = (weights.unsqueeze(2) * self.embedding(history_ids)).sum(dim=1)  # (B, D)
+        history = _sum_in_order(weights.unsqueeze(2) * self.embedding(history_ids))  # (B, D)
         known = ((features - self.mean) * self.scale).clamp(-CLIP, CLIP)
-        x = torch.cat((known, item, item * self.user(history).unsqueeze(1)), dim=2)
+        x = torch.cat((known, item, self.match(item) * history.unsqueeze(1)), dim=2)
         raw = self.direct(x) + self.deep(x)  # (B, K, H)
         deepest = raw[..., -1:]
         steps = nn.functional.softplus(raw[..., :-1])
@@ -79,6 +79,14 @@ class Student(nn.Module):
     def forward(self, features: Tensor, item_ids: Tensor, history_ids: Tensor) -> Tensor:
         """Return the probability of each head, (B, K, H)."""
         return torch.sigmoid(self.logits(features, item_ids, history_ids))
+
+
+def _sum_in_order(terms: Tensor) -> Tensor:
+    """Sum (B, T, D) over T one by one: onnxruntime's own sum rounds differently for another B."""
+    total = terms[:, 0]
+    for t in range(1, terms.shape[1]):
+        total = total + terms[:, t]
+    return total
 
 
 def _disturbed(ids: Tensor) -> Tensor:

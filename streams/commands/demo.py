@@ -106,7 +106,11 @@ def _import(view: View, folder: Path, plan: Plan) -> None:
 
 
 def _run(view: View, run_dir: Path, plan: Plan, models: Path) -> Told:
-    """Start everything, tell the story, and end everything."""
+    """Start everything, tell the story, and end everything.
+
+    The worker that took in the history is stopped and another one serves: that what it knew is all in Redis is part
+    of the story, and the new one has loaded the counters whole before it answers.
+    """
     with ExitStack() as running:
         with view.phase("servers") as phase:
             forget_state(run_dir / "stack")
@@ -114,18 +118,35 @@ def _run(view: View, run_dir: Path, plan: Plan, models: Path) -> Told:
             environment = embedded_environment(stack.addresses)
             settings = _settings(environment)
             create_topics(settings)
+            phase.done("Kafka, Redis and Triton are ready")
+        story = running.enter_context(Story(settings, run_dir / "data", plan, view))
+        with _worker(view, stack, environment, "worker", "joined the group") as meanwhile:
+            story.load(meanwhile)
+        with _worker(
+            view, stack, environment, "restart", "another worker took over, from what is in Redis"
+        ) as meanwhile:
+            return story.serve(meanwhile)
+
+
+@contextmanager
+def _worker(
+    view: View, stack: Stack, environment: dict[str, str], title: str, result: str
+) -> Iterator[Callable[[], None]]:
+    """Run a worker, and look after all processes; give a function that raises what can't be mended."""
+    with ExitStack() as running:
+        with view.phase(title) as phase:
             worker = running.enter_context(SupervisedWorker(stack.run_dir, environment))
             worker.start()
             worker.await_ready(READY_S)
-            phase.done("Kafka, Redis, Triton and a worker are ready")
+            phase.done(result)
         watch = running.enter_context(Watch(lambda: _check(view, stack, worker)))
-        with _signals_kept() as raise_if_interrupted:
+        raise_if_interrupted = running.enter_context(_signals_kept())
 
-            def meanwhile() -> None:
-                raise_if_interrupted()
-                watch.raise_if_failed()
+        def meanwhile() -> None:
+            raise_if_interrupted()
+            watch.raise_if_failed()
 
-            return Story(settings, run_dir / "data", plan, view, meanwhile).tell()
+        yield meanwhile
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -52,40 +53,61 @@ class Told:
 
 
 class Story:
-    """Tells it once. `meanwhile` is called while waiting, and raises when a server or the worker failed."""
+    """Tells it once: `load`, then `serve`; a context manager.
 
-    def __init__(
-        self, settings: Settings, folder: Path, plan: Plan, view: View, meanwhile: Callable[[], object]
-    ) -> None:
+    Both take `meanwhile`, which is called while waiting and raises when a server or the worker failed.
+    """
+
+    def __init__(self, settings: Settings, folder: Path, plan: Plan, view: View) -> None:
         self._settings = settings
         self._folder = folder
         self._plan = plan
         self._view = view
-        self._meanwhile = meanwhile
+        self._meanwhile: Callable[[], object] = lambda: None
         self._board = Board(K)
         self._books = Bookkeeper(settings)
+        self._ingested = 0
+        self._ingest_s = 0.0
 
-    def tell(self) -> Told:
-        """Run it all.
+    def __enter__(self) -> "Story":
+        self._books.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._books.__exit__(kind, error, trace)
+
+    def load(self, meanwhile: Callable[[], object]) -> None:
+        """Bring in the catalogue, and the history up to the cut.
+
+        Raises:
+            StreamrankError: a server failed, or nothing goes on any more.
+        """
+        self._meanwhile = meanwhile
+        self._catalogue()
+        self._history()
+
+    def serve(self, meanwhile: Callable[[], object]) -> Told:
+        """Stream what came after the cut.
 
         Raises:
             StreamrankError: a server failed, nothing goes on any more, or there is nothing to stream.
         """
-        with self._books:
-            self._catalogue()
-            ingested, ingest_s = self._history()
-            coming = self._cut()
-            publisher = Publisher(self._settings)
-            with Listener(self._settings) as listener:
-                with self._view.phase("warm-up") as phase:
-                    asked = warm_up(publisher, listener, self._meanwhile)
-                    phase.done(f"answers come swiftly, after {asked} requests")
-                stream = Stream(publisher, listener, self._board, self._settings.partitions)
-                with self._view.phase("stream") as phase:
-                    self._stream(stream, listener, coming, phase)
-                account = self._settle(lambda _: None)
-                letters = len(listener.letters)
-        return Told(account, ingested + publisher.acknowledged, ingest_s, ingested, self._board, stream, letters)
+        self._meanwhile = meanwhile
+        coming = self._cut()
+        publisher = Publisher(self._settings)
+        with Listener(self._settings) as listener:
+            with self._view.phase("warm-up") as phase:
+                asked = warm_up(publisher, listener, meanwhile)
+                phase.done(f"answers come swiftly, after {asked} requests")
+            stream = Stream(publisher, listener, self._board, self._settings.partitions)
+            with self._view.phase("stream") as phase:
+                self._stream(stream, listener, coming, phase)
+            account = self._settle(lambda _: None)
+            letters = len(listener.letters)
+        acknowledged = self._ingested + publisher.acknowledged
+        return Told(account, acknowledged, self._ingest_s, self._ingested, self._board, stream, letters)
 
     def _catalogue(self) -> None:
         with self._view.phase("catalogue") as phase:
@@ -99,8 +121,7 @@ class Story:
                     break
             phase.done(f"{published:,} items published and in Redis")
 
-    def _history(self) -> tuple[int, float]:
-        """Return how many events were published, and how long it took until all were applied (s)."""
+    def _history(self) -> None:
         with self._view.phase("history") as phase:
             began_s = time.monotonic()
             lines = ((number, raw) for number, raw, _ in history(self._folder))
@@ -111,9 +132,9 @@ class Story:
                     phase.status({"published": f"{published:,}", "applied": f"{account.applied:,}"})
 
             account = self._settle(show)
-            took_s = time.monotonic() - began_s
-            phase.done(f"{account.applied:,} events until 2017-11-01 applied, {account.applied / took_s:,.0f} a second")
-        return published, took_s
+            self._ingested, self._ingest_s = published, time.monotonic() - began_s
+            rate = account.applied / self._ingest_s
+            phase.done(f"{account.applied:,} events until 2017-11-01 applied, {rate:,.0f} a second")
 
     def _cut(self) -> list[Basket]:
         """Let the baselines learn the history too; return the baskets after it."""

@@ -43,7 +43,7 @@ class Retriever:
     """Finds up to `limit` candidates for a request. Not thread-safe: it owns scratch space."""
 
     def __init__(self, limit: int, sources: Sequence[CandidateSource] | None = None) -> None:
-        self._limit = limit
+        self.limit = limit
         self._sources = default_sources() if sources is None else tuple(sources)
         self.source_names = [source.name for source in self._sources] + [GIVEN]
         self.slots = np.full(1024, -1, np.int32)
@@ -80,7 +80,7 @@ class Retriever:
         order = np.argsort(says, kind="stable")
         loudest[where[order]] = order
         ok = np.flatnonzero(allowed(asked, unique))
-        limit = len(ok) if asked.request.kind == "rerank" else self._limit
+        limit = len(ok) if asked.request.kind == "rerank" else self.limit
         best = ok[np.lexsort((asked.catalogue.digest[unique[ok]], -fused[ok]))[:limit]]
         chosen, spoken = unique[best], loudest[best]
         return self._candidates(asked, chosen, sources[spoken], because[spoken], fused[best])

@@ -84,9 +84,10 @@ def test_tensors_are_padded_with_zeros() -> None:
     asks = (made.ask("rerank", items=["i1", "i2"]), made.ask("rerank", VIEWER, items=["i3"]))
     prepared = [made.recommender.prepare(ask) for ask in asks]
     inputs = made.recommender.tensors(prepared)
-    assert inputs.item_ids.shape == (2, 2)
-    assert (inputs.item_ids > 0).tolist() == [[True, True], [True, False]]
-    assert not inputs.features[1, 1].any()
+    assert inputs.item_ids.shape == (2, made.recommender.retriever.limit)
+    assert (inputs.item_ids[:, :2] > 0).tolist() == [[True, True], [True, False]]
+    assert not inputs.item_ids[:, 2:].any()
+    assert not inputs.features[1, 1:].any()
     assert np.array_equal(inputs.features[1, 0], prepared[1].features[0])
     assert inputs.history_ids.shape == (2, HISTORY)
     assert np.count_nonzero(inputs.history_ids, axis=1).tolist() == [0, 1]
