@@ -4,8 +4,9 @@
     x = [standardised features, E[item], W E[item] * u]
     z = v x + MLP(x)                         a linear path beside layers of 96 and 48
 
-No candidate sees another and nothing is normalised over a batch; and every matrix product is over B * K rows, every sum
-over the history in order: so a row's scores don't depend on what is scored with it, to the bit. In training, ids are dropped or replaced at random, so that an item never seen before is scored by its features.
+No candidate sees another and nothing is normalised over a batch; every matrix product is over B * K rows, every sum
+over the history in order: so a row's scores don't depend on what is scored with it, to the bit. In training, ids are
+dropped or replaced at random, so that an item never seen before is scored by its features.
 
 The heads are ordered, as in a proportional-odds model (McCullagh, "Regression models for ordinal data", 1980):
 z_purchase = z, z_cart = z_purchase + softplus(d_1), z_click = z_cart + softplus(d_2); hence p never grows with depth.
