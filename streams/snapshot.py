@@ -1,11 +1,15 @@
 """Keeps a process's catalogue and counters close behind the store: a full load at start, then its change streams."""
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Sequence
 
 from streams.contracts.items import decode_item
 from streams.features.item import Catalogue
 from streams.retrieval.counters import Counters
-from streams.store.base import FeatureStore, ItemChange
+from streams.store.base import Change, FeatureStore, ItemChange
+
+ITEMS_AT_ONCE, COUNTS_AT_ONCE = 200, 1_000
+"""Changes taken in before others of the process get their turn: a few milliseconds."""
 
 
 class Snapshot:
@@ -27,12 +31,12 @@ class Snapshot:
     async def refresh(self) -> None:
         """Take in the changes since the last time; if the store dropped some, load everything again."""
         changes, self._items_mark, complete = await self._store.item_changes(self._items_mark)
-        self._take_items(changes)
+        await self._take_items(changes)
         if not complete:
             listed = await self._load_items()
             self._catalogue.keep(listed)
         counts, complete = await self._store.changes(self._partitions, self._counters_mark)
-        self._counters.apply(counts)
+        await self._take_counts(self._counters, counts)
         if not complete:
             await self._load_counters()
 
@@ -41,20 +45,29 @@ class Snapshot:
         _, self._items_mark, _ = await self._store.item_changes(None)
         listed: set[str] = set()
         async for changes in self._store.items():
-            self._take_items(changes)
+            await self._take_items(changes)
             listed.update(change.item_id for change in changes)
         return listed
 
     async def _load_counters(self) -> None:
         self._counters_mark = {}
         await self._store.changes(self._partitions, self._counters_mark)
-        loaded = [change for p in self._partitions async for change in self._store.counts(p)]
-        self._counters.clear()
-        self._counters.apply(loaded)
+        loaded = Counters(self._catalogue)
+        for p in self._partitions:
+            await self._take_counts(loaded, [change async for change in self._store.counts(p)])
+        self._counters.replace(loaded)
 
-    def _take_items(self, changes: Iterable[ItemChange]) -> None:
+    async def _take_items(self, changes: Sequence[ItemChange]) -> None:
+        for start in range(0, len(changes), ITEMS_AT_ONCE):
+            for change in changes[start : start + ITEMS_AT_ONCE]:
+                if change.value is None:
+                    self._catalogue.delete(change.item_id)
+                else:
+                    self._catalogue.upsert(decode_item(change.value))
+            await asyncio.sleep(0)
+
+    async def _take_counts(self, counters: Counters, changes: Sequence[Change]) -> None:
         for change in changes:
-            if change.value is None:
-                self._catalogue.delete(change.item_id)
-            else:
-                self._catalogue.upsert(decode_item(change.value))
+            for start in range(0, len(change.values), COUNTS_AT_ONCE):
+                counters.apply([Change(change.partition, change.values[start : start + COUNTS_AT_ONCE])])
+                await asyncio.sleep(0)

@@ -32,6 +32,7 @@ class Catalogue:
         self.codes: dict[tuple[str, ...] | str, int] = {}
         self.code_digests: list[int] = [0]
         self.codes_by_name: dict[str, set[int]] = {}
+        self._by_category: dict[int, set[int]] = {}
         self.postings: dict[str, set[int]] = {}
         self.version = 0
         self.price = np.zeros(_FIRST_SIZE, np.float64)
@@ -51,7 +52,7 @@ class Catalogue:
     def upsert(self, item: Item) -> int:
         """Take in an item or its new version; return its index."""
         i = self.index_of(item.item_id)
-        path = tuple(item.category)
+        path, before = tuple(item.category), self.categories[i]
         self._index_title(i, item.title)
         self.categories[i] = path
         self.price[i] = np.nan if item.price is None else item.price
@@ -62,8 +63,14 @@ class Catalogue:
         self.brand[i] = self._code(item.brand) if item.brand else NO_CODE
         if len(path) > self.category.shape[1]:
             self._deepen(len(path))
+        codes = [self._code(path[:depth]) for depth in range(1, len(path) + 1)]
+        if path != before:
+            for code in set(self.category[i].tolist()) - {NO_CODE, *codes}:
+                self._by_category[code].discard(i)
+            for code in codes:
+                self._by_category.setdefault(code, set()).add(i)
         self.category[i] = NO_CODE
-        self.category[i, : len(path)] = [self._code(path[:depth]) for depth in range(1, len(path) + 1)]
+        self.category[i, : len(path)] = codes
         self.version += 1
         return i
 
@@ -100,6 +107,11 @@ class Catalogue:
             return np.fromiter(map(self.index.__getitem__, ids), np.int64, len(ids))
         except KeyError:
             return np.fromiter(map(self.index_of, ids), np.int64, len(ids))
+
+    def in_category(self, code: int) -> NDArray[np.int64]:
+        """Return the indices of the items on a category path with this code, shape (N,), in no order."""
+        items = self._by_category.get(code, ())
+        return np.fromiter(items, np.int64, len(items))
 
     def _code(self, name: tuple[str, ...] | str) -> int:
         """Return the code of a category path (tuple) or of a brand (str)."""

@@ -20,12 +20,12 @@ class Counters:
 
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
-        self.clear()
+        self.pairs = Pairs(catalogue)
+        self.popularity = Popularity(catalogue)
 
-    def clear(self) -> None:
-        """Forget everything, before a full load."""
-        self.pairs = Pairs(self._catalogue)
-        self.popularity = Popularity(self._catalogue)
+    def replace(self, loaded: "Counters") -> None:
+        """Become what was loaded anew."""
+        self.pairs, self.popularity = loaded.pairs, loaded.popularity
 
     def apply(self, changes: Iterable[Change]) -> None:
         """Take in changes; unknown rows (of a newer version) are ignored."""

@@ -80,10 +80,8 @@ class Popularity:
     def _find_best(self, span: Span, category: int | None) -> NDArray[np.int64]:
         catalogue, size = self._catalogue, len(self._catalogue)
         counts = self.counts(span, size)
-        wanted = (counts > 0) & catalogue.servable[:size] & catalogue.in_stock[:size]
-        if category is not None:
-            wanted &= (catalogue.category[:size] == category).any(axis=1)
-        items = np.flatnonzero(wanted)
+        items = np.flatnonzero(counts) if category is None else catalogue.in_category(category)
+        items = items[(counts[items] > 0) & catalogue.servable[items] & catalogue.in_stock[items]]
         if len(items) > BEST:
             floor = np.partition(counts[items], -BEST)[-BEST]
             items = items[counts[items] >= floor]
