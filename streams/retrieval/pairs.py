@@ -26,6 +26,7 @@ HALF_LIFE_BUCKETS = 4
 _DECAY_UNIT = 1 << 10
 _MONTHS = 64
 _DECAY = np.array([int(_DECAY_UNIT * 0.5 ** (age / HALF_LIFE_BUCKETS)) for age in range(_MONTHS)], np.int64)
+_NO_KEY = -1
 _EMPTY_KEYS, _EMPTY_VALUES = np.empty(0, np.int64), np.empty(0, np.int32)
 _BACKWARD, _PARTITION_SHIFT, _MONTH_SHIFT = 1 << 62, 48, 32
 _ITEM_MASK = (1 << _MONTH_SHIFT) - 1
@@ -94,13 +95,17 @@ class Pairs:
         keys, values = self._rows.get(item, (_EMPTY_KEYS, _EMPTY_VALUES))
         if not waiting:
             return keys, values
-        new_keys = np.fromiter(waiting.keys(), np.int64, len(waiting))
-        new_values = np.fromiter(waiting.values(), np.int64, len(waiting)).clip(max=_MAX_VALUE).astype(np.int32)
-        keys = np.concatenate((new_keys, keys))
-        values = np.concatenate((new_values, values))
-        keys, first = np.unique(keys, return_index=True)  # the first of equals is the newer one
-        values = values[first]
-        if not values.all():
+        changed = sorted(waiting)
+        new_keys = np.array(changed, np.int64)
+        new_values = np.array([min(waiting[key], _MAX_VALUE) for key in changed], np.int32)
+        place = np.searchsorted(keys, new_keys)
+        fresh = np.append(keys, _NO_KEY)[place] != new_keys
+        values[place[~fresh]] = new_values[~fresh]
+        keys, values = (
+            np.insert(keys, place[fresh], new_keys[fresh]),
+            np.insert(values, place[fresh], new_values[fresh]),
+        )
+        if not new_values.all():
             keys, values = keys[values != 0], values[values != 0]
         self._rows[item] = keys, values
         return keys, values
