@@ -43,6 +43,8 @@ from streams.store.base import FeatureStore
 from streams.store.redis import RedisStore
 
 EXIT_UNEXPECTED = 70
+CANCEL_S = 1.0
+"""How long tasks may take to end once cancelled, before the connections are closed under them."""
 FINISH_S = 4.0
 """How long the current batch may take after SIGTERM."""
 LEAVE_S = 9.0
@@ -179,8 +181,13 @@ class Worker:
         self._processor.stop()
         self._cataloguer.stop()
         await asyncio.wait(workers, timeout=FINISH_S)
-        for task in (*workers, *others):
+        tasks = (*workers, *others)
+        for task in tasks:
             task.cancel()
+        ended, _ = await asyncio.wait(tasks, timeout=CANCEL_S)
+        for task in ended:  # what was cut off in the middle has nothing to say
+            if not task.cancelled():
+                task.exception()
         await self._app.stop()
         await self._publisher.stop()
 
