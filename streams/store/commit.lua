@@ -90,11 +90,9 @@ local users = tonumber(ARGV[17])
 for i = 1, users do redis.call('SET', KEYS[6 + i], ARGV[17 + i], 'EX', ttl) end
 for i = 7 + users, #KEYS do redis.call('DEL', KEYS[i]) end
 
-local touched, pairs_of_slice, at = {}, {}, 1
-while at <= #counts do
-  local row, n = counts[at], counts[at + 1]
-  local key, last = row_prefix .. row, at + 1 + n
-  for from = at + 2, last, SLICE / 2 do -- one read and one write cost less than a HINCRBY for each field
+local pairs_of_slice = {}
+local function add_many(key, first, last, n) -- one read and one write cost less than a HINCRBY for each of many fields
+  for from = first, last, SLICE / 2 do
     local to = math.min(from + SLICE / 2 - 1, last)
     local old = redis.call('HMGET', key, unpack(counts, from, to))
     for i = from, to do
@@ -104,6 +102,17 @@ while at <= #counts do
       pairs_of_slice[2 * place - 1], pairs_of_slice[2 * place] = counts[i], value
     end
     redis.call('HSET', key, unpack(pairs_of_slice, 1, 2 * (to - from + 1)))
+  end
+end
+
+local touched, at = {}, 1
+while at <= #counts do
+  local row, n = counts[at], counts[at + 1]
+  local key, first, last = row_prefix .. row, at + 2, at + 1 + n
+  if n > 2 then
+    add_many(key, first, last, n)
+  else
+    for i = first, last do counts[i + n] = redis.call('HINCRBY', key, counts[i], counts[i + n]) end
   end
   touched[#touched + 1] = row
   size, at = size + n, last + n + 1
