@@ -1,7 +1,9 @@
 """docker-compose.yml and what it needs: every name in it must be one that exists."""
 
+import os
 import re
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +64,57 @@ def test_settings_are_fields_and_fit_together(name: str, monkeypatch: pytest.Mon
     settings = Settings()
     for field, server in {"kafka_bootstrap": "kafka:9092", "triton_address": "triton:8001"}.items():
         assert field not in mine or getattr(settings, field) == server
+
+
+def test_whatever_talks_to_servers_has_all_settings() -> None:
+    for name in verbs:
+        assert SERVICES[name]["environment"] == COMPOSE["x-settings"], name
+    assert {"STREAMRANK_KAFKA_BOOTSTRAP", "STREAMRANK_PARTITIONS", "STREAMRANK_REDIS_URL"} <= set(COMPOSE["x-settings"])
+    assert {"STREAMRANK_REDIS_PASSWORD", "STREAMRANK_TRITON_ADDRESS"} <= set(COMPOSE["x-settings"])
+
+
+def test_each_waits_for_what_it_needs() -> None:
+    waits = {name: set(service.get("depends_on", {})) for name, service in SERVICES.items()}
+    assert "kafka" in waits["topics"]
+    assert {"topics", "redis", "triton-cpu", "triton-gpu"} <= waits["worker"]
+    for target in ("cpu", "gpu"):
+        assert f"models-{target}" in waits[f"triton-{target}"]
+        assert SERVICES["worker"]["depends_on"][f"triton-{target}"]["required"] is False
+
+
+def test_data_survive_a_container() -> None:
+    mounted = {name: [v.split(":")[1] for v in service.get("volumes", [])] for name, service in SERVICES.items()}
+    assert SERVICES["kafka"]["environment"]["KAFKA_LOG_DIRS"] in mounted["kafka"]
+    (folder,) = re.findall(r"^dir (\S+)$", (ROOT / "deploy/redis/redis.conf").read_text(), re.MULTILINE)
+    assert folder in mounted["redis"]
+    assert all("/models" in mounted[f"{kind}-{target}"] for kind in ("models", "triton") for target in ("cpu", "gpu"))
+
+
+def test_kafka_is_asked_for_its_health_where_it_listens() -> None:
+    (port,) = re.findall(r"--bootstrap-server 127\.0\.0\.1:(\d+)", SERVICES["kafka"]["healthcheck"]["test"][-1])
+    assert f":{port}" in re.findall(r"//(:\d+)", SERVICES["kafka"]["environment"]["KAFKA_LISTENERS"])
+
+
+def test_redis_starts_with_the_password_whatever_is_in_it(tmp_path: Path) -> None:
+    """Run with a stand-in for the image's entry point, which notes its arguments and what it is told."""
+    stand_in = tmp_path / "docker-entrypoint.sh"
+    stand_in.write_text('#!/bin/sh\necho "$@" > arguments\ncat > told\n')
+    stand_in.chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "REDIS_PASSWORD": 'a"b\\c d'}
+    script = ["sh", str(ROOT / "deploy/redis/start.sh")]
+    subprocess.run(script, cwd=tmp_path, env=environment, check=True, timeout=10)
+    assert (tmp_path / "told").read_text() == 'requirepass "a\\"b\\\\c d"\n'
+    arguments = (tmp_path / "arguments").read_text()
+    assert arguments == "redis-server /etc/redis/redis.conf --maxmemory 0 -\n"
+    without = subprocess.run(
+        script, cwd=tmp_path, env=environment | {"REDIS_PASSWORD": ""}, capture_output=True, text=True
+    )
+    assert without.returncode != 0
+    assert "REDIS_PASSWORD: is empty" in without.stderr
+
+
+def test_the_health_check_of_redis_tells_the_password() -> None:
+    assert 'REDISCLI_AUTH="$$REDIS_PASSWORD"' in SERVICES["redis"]["healthcheck"]["test"][-1]
 
 
 def test_addresses_name_services_of_this_network() -> None:
