@@ -134,7 +134,9 @@ BAD: dict[str, tuple[bytes | None, bytes | None, str]] = {
     "seconds": (b"eve", event(at_ms=NOW_MS // 1000), "$.at_ms"),
     "the far future": (b"eve", event(at_ms=NOW_MS + 10 * 86_400_000), "$.at_ms"),
     "an id of 100 kB": (b"eve", event(item_id="x" * 100_000), "$.item_id"),
+    "a user of 100 kB": (b"u" * 100_000, event(user_id="u" * 100_000), "$.user_id"),
     "another key": (b"adam", event(), "key"),
+    "a key of 900 kB": (b"k" * 900_000, event(), "key"),
     "a null key": (None, event(), "key"),
     "a null value": (b"eve", None, "$"),
     "a topic of our own": (

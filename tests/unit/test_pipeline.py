@@ -128,6 +128,20 @@ def test_what_is_no_event_becomes_a_dead_letter_and_the_rest_goes_on() -> None:
     assert set(stored(store)) == {"u1"}
 
 
+def test_a_dead_letter_stays_publishable_whatever_was_sent() -> None:
+    huge = raw(b"x" * 990_000, b"k" * 990_000)
+
+    async def scenario() -> list[Outcome]:
+        return await run_all(await started(), [huge])
+
+    (message,) = published(asyncio.run(scenario()), topics.DEAD_LETTERS)
+    assert message.key == b"k" * 1_024
+    assert len(message.value) < 500_000
+    letter = json.loads(message.value)
+    assert base64.b64decode(letter["bytes"]) == b"x" * 256 * 1024
+    assert (letter["size_bytes"], letter["sha256"]) == (990_000, hashlib.sha256(b"x" * 990_000).hexdigest())
+
+
 def test_poison_becomes_a_dead_letter_and_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     def poisoned(state: UserState, event: Any, at_ms: int) -> UserState:
         if getattr(event, "item_id", "") == "poison":

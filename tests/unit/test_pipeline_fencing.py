@@ -79,6 +79,21 @@ def test_a_zombies_cache_is_dropped_with_its_belief() -> None:
     asyncio.run(scenario())
 
 
+def test_an_owner_that_comes_back_unfenced_reads_states_anew() -> None:
+    """It was asleep while another owned its partition, and is assigned it again before it wrote anything."""
+
+    async def scenario() -> None:
+        store, log = MemoryStore(), views(3)
+        sleeper = await started(store)
+        await run_all(sleeper, log[:1])
+        await run_all(await started(store), log[1:2])
+        assert (await sleeper.assign([0]))[0].offset == 1
+        await run_all(sleeper, log[2:])
+        assert list((await states(store))["u1"].items) == ["i0", "i1", "i2"]
+
+    asyncio.run(scenario())
+
+
 def test_one_fenced_partition_doesnt_stop_the_others() -> None:
     async def scenario() -> Outcome:
         store = MemoryStore()

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from streams import push
 from streams.contracts import topics
 from streams.pipeline import Outcome, Pipeline
 from streams.push import STALE_AFTER_MS
@@ -46,6 +47,19 @@ def test_at_most_one_a_user_in_that_time(batched: bool) -> None:
 
     slates = bodies(asyncio.run(scenario()), topics.RECOMMENDATIONS)
     assert [slate["slate_id"] for slate in slates] == ["0-0-0", "0-0-2", "0-0-4"]
+
+
+def test_what_is_remembered_is_bounded_and_the_latest_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(push, "_LIMIT", 3)
+    times = [("a", 0), ("b", 0), ("c", 0), ("d", 0), ("d", 1), ("a", 1)]
+    clicks = records([wire("click", user, item_id="i1", at_ms=T0 + ms) for user, ms in times])
+
+    async def scenario() -> list[Outcome]:
+        pipeline = await started(**PUSHING)
+        return [outcome for one in clicks for outcome in await run_all(pipeline, [one])]
+
+    slates = bodies(asyncio.run(scenario()), topics.RECOMMENDATIONS)
+    assert [slate["user_id"] for slate in slates] == ["a", "b", "c", "d", "a"]
 
 
 def test_a_backlog_pushes_nothing() -> None:
