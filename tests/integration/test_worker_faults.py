@@ -1,12 +1,27 @@
 """Servers that go away while the worker runs: nothing is lost, and it recovers by itself."""
 
 import json
+import os
+import signal
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import redis
 
+from streams.embedded.stack import Stack
 from tests.integration.conftest import RunningStack
-from tests.integration.processes import Reader, await_applied, catalogue, clicks, own_settings, publish, stored, worker
+from tests.integration.processes import (
+    Reader,
+    await_applied,
+    catalogue,
+    clicks,
+    own_settings,
+    publish,
+    request,
+    stored,
+    worker,
+)
 from tests.support import wait_until
 from tests.valkey import valkey
 
@@ -31,6 +46,35 @@ def test_redis_that_is_killed_and_comes_back(stack: RunningStack, tmp_path: Path
             assert not one.ended()
     finally:
         running.__exit__(None, None, None)
+
+
+def test_triton_that_is_killed_and_comes_back(stack: RunningStack, models: Path, tmp_path: Path) -> None:
+    with Stack(tmp_path / "own", models) as own:
+        settings = own_settings(stack, triton_address=own.addresses.triton, triton_timeout_s=2.0)
+        with worker(settings, tmp_path) as one:
+            one.await_ready()
+            publish(settings, "items", [(b"i1", b'{"item_id":"i1"}')])
+            wait_until(lambda: catalogue(settings), 20, "the item")
+            slates = Reader(settings, "recommendations")
+            numbers = count()
+
+            def served() -> dict[str, Any]:
+                """Ask once more and return the answer."""
+                name = f"r{next(numbers)}"
+                publish(settings, "events", [request("u1", name)])
+                values = slates.until(lambda found: found[-1:] and found[-1]["request_id"] == name, 20, name)
+                return dict(values[-1])
+
+            wait_until(lambda: served()["served_by"] == "triton", 20, "slates by Triton")
+            os.kill(own.pids["triton"], signal.SIGKILL)
+            degraded = served()
+            assert degraded["served_by"] == "popular"
+            assert "ranker/1" in degraded["because"]
+            assert [item["item_id"] for item in degraded["items"]] == ["i1"]
+            wait_until(lambda: served()["because"].startswith("circuit open"), 20, "the breaker to open")
+            wait_until(own.check, 10, "the restart")
+            wait_until(lambda: served()["served_by"] == "triton", 20, "slates by Triton again")
+            assert stored(settings)["slates"] == next(numbers)
 
 
 def test_redis_that_was_rolled_back(stack: RunningStack, tmp_path: Path) -> None:

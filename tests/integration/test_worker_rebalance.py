@@ -1,10 +1,16 @@
 """Workers that come, go and die: every event is applied exactly once, and another owner takes over."""
 
+import asyncio
 import json
 import signal
 import time
+from collections import Counter
 from pathlib import Path
 
+from streams.features.touch import unpack
+from streams.features.user import unpack_state
+from streams.settings import Settings
+from streams.store.redis import RedisStore
 from tests.integration.conftest import RunningStack
 from tests.integration.processes import Reader, await_applied, clicks, own_settings, publish, request, stored, worker
 from tests.support import wait_until
@@ -62,6 +68,30 @@ def test_a_worker_woken_after_its_session_changes_nothing(stack: RunningStack, t
             publish(settings, "events", clicks(400, start=600))
             await_applied(settings, 1_000)
             assert not first.ended()
+    assert touches(settings) == Counter(touched(value) for _, value in clicks(1_000))
+
+
+def touched(value: bytes) -> tuple[str, str]:
+    event = json.loads(value)
+    return event["user_id"], event["item_id"]
+
+
+def touches(settings: Settings) -> dict[tuple[str, str], int]:
+    """Return how often each user touched each item, as the states say (they count to 15)."""
+
+    async def ask() -> dict[tuple[str, str], int]:
+        store = RedisStore.from_settings(settings)
+        try:
+            return {
+                (user, item): unpack(word).touches
+                for p in range(settings.partitions)
+                async for user, packed in store.states(p)
+                for item, word in unpack_state(packed).items.items()
+            }
+        finally:
+            await store.close()
+
+    return asyncio.run(ask())
 
 
 def test_the_last_outbox_is_published_again_by_the_next_owner(stack: RunningStack, tmp_path: Path) -> None:
