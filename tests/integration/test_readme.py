@@ -63,4 +63,8 @@ def test_a_second_terminal_publishes_and_sees_the_slate(folder: Path) -> None:
 
 def test_replay_publishes_a_log(folder: Path) -> None:
     replay = start("replay", folder)
-    assert replay.wait(120) == 0, (folder / "replay.log").read_text()
+    said = replay.wait(120), (folder / "replay.log").read_text()
+    assert said[0] == 0, said[1]
+    published = dict(re.findall(r"^(\w+): ([\d,]+) published in", said[1], re.MULTILINE))
+    assert set(published) == {"items", "events"}, said[1]
+    assert "0" not in published.values()
