@@ -92,5 +92,5 @@ class Decoder:
 def _check_absorb(event: ev.Absorb) -> None:
     try:
         check_state(event.state)
-    except msgspec.MsgspecError as exc:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
         raise BadEvent(f"not a packed user state: {exc}", "$.state") from exc

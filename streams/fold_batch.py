@@ -64,6 +64,10 @@ class PartitionBatch:
             except BadEvent as exc:
                 self._refuse(record, exc)
                 continue
+            except Exception as exc:  # poison: one record must not stop its partition
+                _log.exception("record could not be decoded", extra={"offset": record.offset})
+                self._refuse(record, BadEvent(f"could not be decoded: {type(exc).__name__}: {exc}"))
+                continue
             self._decoded.append(decoded)
             if isinstance(decoded.event, ev.Tick):
                 continue
@@ -83,7 +87,7 @@ class PartitionBatch:
                 continue
             try:
                 self._fold_one(decoded, event, clock(record.timestamp_ms))
-            except Exception as exc:  # poison: one record must not stop its partition
+            except Exception as exc:  # poison: as above
                 _log.exception("event could not be folded", extra={"offset": record.offset})
                 self._refuse(record, BadEvent(f"could not be processed: {type(exc).__name__}: {exc}"))
 

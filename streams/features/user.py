@@ -102,7 +102,7 @@ def check_state(packed: bytes) -> None:
     """Check a packed state that somebody else may have made: its fields, their types and bounds.
 
     Raises:
-        msgspec.MsgspecError: saying what is wrong.
+        msgspec.MsgspecError, UnicodeDecodeError, RecursionError: saying what is wrong.
     """
     _check(packed)
 

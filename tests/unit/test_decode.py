@@ -119,6 +119,8 @@ def test_an_absorb_brings_a_packed_state() -> None:
         pack_state(UserState(cart=tuple(f"x{n}" for n in range(51)))),
         pack_state(UserState(queries=("q" * 65,))),
         pack_state(UserState(seen=b"x" * 8 * 33)),
+        pack_state(UserState(cart=("ab",))).replace(b"ab", b"\xff\xfe"),
+        pack_state(EMPTY).replace(b"\x99", b"\x9a", 1) + b"\x91" * 100_000 + b"\x00",
     ],
 )
 def test_a_forged_state_is_refused(forged: bytes) -> None:
