@@ -22,6 +22,8 @@ class Snapshot:
         self._partitions = range(partitions)
         self._counters_mark: dict[int, str] = {}
         self._items_mark: str | None = None
+        self._items_missed = self._counters_missed = False
+        """Some changes were dropped by the store, and the full load that makes up for it has not succeeded yet."""
 
     async def load(self) -> None:
         """Load everything. The marks are taken first, so that nothing written meanwhile is missed."""
@@ -31,14 +33,18 @@ class Snapshot:
     async def refresh(self) -> None:
         """Take in the changes since the last time; if the store dropped some, load everything again."""
         changes, self._items_mark, complete = await self._store.item_changes(self._items_mark)
+        self._items_missed = self._items_missed or not complete
         await self._take_items(changes)
-        if not complete:
+        if self._items_missed:
             listed = await self._load_items()
             self._catalogue.keep(listed)
+            self._items_missed = False
         counts, complete = await self._store.changes(self._partitions, self._counters_mark)
+        self._counters_missed = self._counters_missed or not complete
         await self._take_counts(self._counters, counts)
-        if not complete:
+        if self._counters_missed:
             await self._load_counters()
+            self._counters_missed = False
 
     async def _load_items(self) -> set[str]:
         """Load the whole catalogue; return the ids that it lists."""

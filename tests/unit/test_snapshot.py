@@ -1,9 +1,12 @@
 """The reader's copy of catalogue and counters follows the store, also when it has fallen behind."""
 
 import asyncio
+from typing import Any
 
 import msgspec
+import pytest
 
+from streams.errors import Unreachable
 from streams.features.item import Catalogue
 from streams.retrieval.counters import Counters
 from streams.snapshot import Snapshot
@@ -106,5 +109,29 @@ def test_one_that_missed_a_delete_learns_of_it() -> None:
         await shelf.publish("a")
         await shelf.snapshot.refresh()
         assert "a" in shelf.servable()
+
+    asyncio.run(scenario())
+
+
+def test_a_full_load_that_failed_is_made_up_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(*_: Any) -> Any:
+        raise Unreachable("Redis went away")
+        yield
+
+    async def scenario() -> None:
+        shelf = Shelf(changes_kept=2)
+        shelf.store._item_changes = memory._Log(1)  # noqa: SLF001 (a feed that drops at once)
+        await shelf.snapshot.load()
+        for name in "abc":
+            await shelf.publish(name)
+            await shelf.count(**{name: 2})
+        for reading in ("items", "counts"):
+            with monkeypatch.context() as patch:
+                patch.setattr(shelf.store, reading, away)
+                with pytest.raises(Unreachable):
+                    await shelf.snapshot.refresh()
+        await shelf.snapshot.refresh()
+        assert shelf.sold() == {"a": 2, "b": 2, "c": 2}
+        assert shelf.servable() >= {"a", "b", "c"}
 
     asyncio.run(scenario())
