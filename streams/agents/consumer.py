@@ -157,12 +157,22 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
             return
         records, _ = await self._wait_next_records(POLL_S)
         await asyncio.sleep(0)
-        if not records or self.should_stop or self.flow.number != flow_number:
+        if not records or self.should_stop:
             return
-        if not self.flow_active:
+        if self.flow.number != flow_number:
+            self._drop()
+        elif not self.flow_active:
             self.flow.move()
-            return
-        await self._deliver(records, flow_number)
+        else:
+            await self._deliver(records, flow_number)
+
+    def _drop(self) -> None:
+        """Forget records of an earlier flow. The fetch may have ended after the seek of this one: then seek again.
+
+        Otherwise reading would go on behind them; nobody would miss them in `items`, which has holes of its own.
+        """
+        if self.flow.moved or self.flow.placed.is_set():
+            self.flow.move()
 
     async def _deliver(self, records: Mapping[Any, Sequence[Any]], flow_number: int) -> None:
         for tp, chunk in self._chunks(records, flow_number):
