@@ -178,7 +178,7 @@ class Processor:
                 await asyncio.sleep(wait_s)
                 wait_s = min(wait_s * 2, RETRY_MOST_S)
             else:
-                if waiting:
+                if self._metrics.is_waiting:  # since now, or since an attempt that was abandoned
                     self._metrics.waiting(False)
                     log.info("going on")
                 return answer
