@@ -102,6 +102,7 @@ class Pipeline:
         """Own these partitions, from what the store holds now; what was believed or cached of them is dropped."""
         wanted = list(partitions)
         stored = await self._store.positions(wanted)
+        cached = max(1, self.settings.cached_users // max(1, len(wanted)))
         for p in wanted:
             position = stored[p]
             if position is None or position.epoch != self._epoch:
@@ -109,7 +110,7 @@ class Pipeline:
                 position = Position(epoch=self._epoch, watermark_ms=watermark)
             self._owned[p] = Owned(
                 position,
-                UserCache(self.settings.cached_users),
+                UserCache(cached),
                 Pushes(self.settings.push_on, self.settings.push_every_ms),
             )
         return {p: self._owned[p].position for p in wanted}
