@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 
+from streams.demo.account import Account, Bookkeeper
 from streams.demo.faults import KINDS
 from streams.demo.stream import MALFORMED, REPEATED
+from tests.integration.conftest import RunningStack
+from tests.integration.processes import clicks, own_settings, publish, worker
 from tests.support import group, wait_until
 
 END_S = 120.0
@@ -72,6 +75,19 @@ def test_the_report_says_what_ran_and_names_no_place(report: dict[str, Any]) -> 
 
 def test_json_is_the_report(demo: tuple[subprocess.CompletedProcess[str], Path], report: dict[str, Any]) -> None:
     assert json.loads((demo[1] / "copy.json").read_text()) == report
+
+
+def test_the_books_are_kept_from_the_broker_and_redis(stack: RunningStack, tmp_path: Path) -> None:
+    settings = own_settings(stack, tick_after_ms=500)
+    sent = [*clicks(40), (b"u1", b"no event"), *clicks(1)]
+    publish(settings, "events", sent)
+    with Bookkeeper(settings) as books:
+        before = books.events()
+        assert before.lost == before.published > before.applied == 0
+        assert not before.settled
+        with worker(settings, tmp_path):
+            wait_until(lambda: books.events().settled, 40, "all to be applied")
+            assert books.events() == Account(42, 40, 1, 1, 0, settled=True)
 
 
 @pytest.mark.parametrize(

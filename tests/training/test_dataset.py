@@ -1,11 +1,14 @@
 """The training set is point in time, bounded, and says what it is."""
 
 import json
+import math
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from inference.tensors import FEATURES
 from streams.errors import Misuse
 from tests.training.conftest import TINY, lists_of, shop, write_log
 from training.dataset import Dataset
@@ -33,6 +36,29 @@ def test_the_future_changes_no_feature(dataset: Dataset, tmp_path: Path) -> None
     kept = np.flatnonzero(before.times <= last)
     assert len(kept) > 100
     assert same(before.chosen(kept), after.chosen(np.flatnonzero(after.times <= last)), SEEN)
+
+
+def test_a_list_is_as_of_the_start_of_its_visit(dataset: Dataset) -> None:
+    """How long the user was away is told to the minute: a day more or less of the future or the past would show."""
+    test, away = dataset.whole("test"), FEATURES.index("user_away")
+    for n in range(len(test)):
+        user, at_ms = test.users[n], int(test.times[n])
+        before = [int(other) for other, whose in zip(test.times, test.users, strict=True) if whose == user]
+        earlier = [at for at in before if at < at_ms]
+        if not earlier:
+            continue
+        days = (at_ms // 60_000 - max(earlier) // 60_000) / 1_440
+        assert test.features[test.offsets[n], away] == pytest.approx(math.log1p(days), rel=1e-5)
+    assert len(test) > len(set(test.users))
+
+
+def test_what_is_common_is_known_before_the_test(log: Path, dataset: Dataset) -> None:
+    first_ms = day_ms(TINY[-1].first)
+    baskets = {(event["order_id"], event["item_id"]) for event in shop() if int(str(event["at_ms"])) < first_ms}
+    counts = Counter(item for _, item in baskets)
+    items = [json.loads(line)["item_id"] for line in (log / "items.jsonl").read_text().splitlines()]
+    assert sum(counts.values()) > 100
+    assert dataset.purchases_before_test().tolist() == [counts[item] for item in items]
 
 
 def test_labels_are_what_the_visit_bought(log: Path, dataset: Dataset) -> None:

@@ -1,0 +1,54 @@
+"""The demo's own judgement: each promise that is broken is told, and a healthy run tells nothing."""
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from streams.demo.account import Account
+from streams.demo.report import broken_promises
+
+
+def result() -> dict[str, Any]:
+    return {
+        "events": {"published": 10, "applied": 7, "dead_letters": 2, "duplicates_dropped": 1, "lost": 0},
+        "slates": {"requested": 3, "served": 3},
+        "injected": {"malformed": 2, "repeated": 1},
+    }
+
+
+def told(acknowledged: int = 10, found: int = 2) -> Any:
+    return SimpleNamespace(acknowledged=acknowledged, stream=SimpleNamespace(found=found))
+
+
+def test_a_healthy_run_breaks_no_promise() -> None:
+    assert broken_promises(told(), result()) == []
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "value", "said"),
+    [
+        ("events", "lost", 1, "1 events were lost"),
+        ("events", "lost", -1, "-1 events were lost"),
+        ("events", "published", 9, "holds 9 events and acknowledged 10"),
+        ("events", "dead_letters", 3, "2 malformed events were sent and 2 of them are among 3 dead letters"),
+        ("events", "duplicates_dropped", 0, "1 events were repeated and 0 duplicates dropped"),
+        ("slates", "served", 2, "1 of 3 requests were not answered"),
+    ],
+)
+def test_each_broken_promise_is_told(part: str, name: str, value: int, said: str) -> None:
+    wrong = result()
+    wrong[part][name] = value
+    (sentence,) = broken_promises(told(), wrong)
+    assert said in sentence
+
+
+@pytest.mark.parametrize("make", [lambda: told(acknowledged=11), lambda: told(found=1)])
+def test_what_was_sent_is_compared_with_what_is_there(make: Callable[[], Any]) -> None:
+    assert len(broken_promises(make(), result())) == 1
+
+
+def test_what_is_nowhere_is_lost() -> None:
+    assert Account(10, 7, 1, 2, 0, settled=True).lost == 0
+    assert Account(10, 6, 1, 2, 0, settled=False).lost == 1
