@@ -7,6 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+from confluent_kafka.admin import ConfigResource
+
+from streams.contracts.topics import TOPICS
+from streams.kafka_admin import admin
+from streams.settings import Settings
 from tests.integration.conftest import RunningStack
 from tests.integration.processes import environment, own_settings, verb
 from tests.support import running, wait_until
@@ -22,9 +27,18 @@ def test_topics_are_created_once(stack: RunningStack, tmp_path: Path) -> None:
         assert ended.returncode == 0, ended.stderr
         results.append(set(json.loads(report.read_text()).values()))
     assert results == [{"created"}, {"was there"}]
+    assert configs(settings) == {topic.name: dict(topic.config) for topic in TOPICS}
     refused = verb("topics", "create", env=env | {"STREAMRANK_PARTITIONS": "5"})
     assert refused.returncode == 1
     assert "has 2 partitions, the setting partitions says 5" in refused.stderr
+
+
+def configs(settings: Settings) -> dict[str, dict[str, str]]:
+    """Return how the broker keeps each of Streamrank's topics, where that is not its default."""
+    wanted = {ConfigResource(ConfigResource.Type.TOPIC, settings.topic(topic.name)): topic.name for topic in TOPICS}
+    client = admin(settings)  # dropping it would end its futures
+    answers = client.describe_configs(list(wanted))
+    return {wanted[at]: {k: e.value for k, e in answer.result(10).items()} for at, answer in answers.items()}
 
 
 def findings(env: dict[str, str], folder: Path) -> tuple[int, dict[str, tuple[bool, str]]]:

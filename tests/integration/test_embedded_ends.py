@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -91,6 +91,34 @@ def test_a_supervisor_killed_while_it_starts_leaves_no_orphan(tmp_path: Path, mo
         wait_until(lambda: not working_in(run_dir), 8, "the end of every server")
         for path in run_dir.glob("*.log"):
             path.unlink()
+
+
+# Starts one stubborn server with a child of its own, and says which process it is.
+STUBBORN = """
+import os, signal, sys
+from pathlib import Path
+from streams.embedded.process import Child, Command, Guard
+folder = Path(sys.argv[1])
+guard = Guard(os.open(folder / "lock", os.O_RDWR | os.O_CREAT))
+server = "trap '' TERM; tail -f /dev/null & tail -f /dev/null"
+print(Child(Command(("/bin/sh", "-c", server), folder, {}), folder / "log", guard).pid, flush=True)
+signal.pause()
+"""
+
+
+def test_the_guard_ends_a_server_that_ignores_it_with_all_its_children(tmp_path: Path) -> None:
+    argv = (sys.executable, "-c", STUBBORN, str(tmp_path))
+    with subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, text=True) as program:
+        assert program.stdout is not None
+        leader = int(program.stdout.readline())
+        try:
+            wait_until(lambda: len(group(leader)) == 3, what="the server's children")
+            program.kill()
+            wait_until(lambda: not any(map(running, group(leader))), 8, "the end of all of them")
+        finally:
+            program.kill()
+            with suppress(ProcessLookupError):
+                os.killpg(leader, signal.SIGKILL)
 
 
 def working_in(run_dir: Path) -> list[int]:
