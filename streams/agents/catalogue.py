@@ -18,6 +18,7 @@ from streams.contracts.topics import DEAD_LETTERS
 from streams.contracts.wire import MAX_ID_LENGTH
 from streams.errors import BadEvent, Unreachable
 from streams.metrics import Metrics
+from streams.outbox import MAX_KEY_BYTES
 from streams.pipeline import Pipeline
 from streams.settings import Settings
 from streams.store.base import FeatureStore, ItemChange, Message
@@ -121,7 +122,8 @@ class Cataloguer:
                     exc.reason, exc.path, topic=record.topic, topic_id=self._ids[record.topic],
                     partition=record.partition, offset=record.offset, key=record.key, value=record.value,
                 )  # fmt: skip
-                letters.append(Message(DEAD_LETTERS, record.key, encode(letter)))
+                key = None if record.key is None else record.key[:MAX_KEY_BYTES]
+                letters.append(Message(DEAD_LETTERS, key, encode(letter)))
         return changes, letters
 
 
