@@ -9,7 +9,7 @@ import asyncio
 import logging
 import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Any
 
 import aiokafka
@@ -100,11 +100,12 @@ class Publisher:
     async def _deliver(self, messages: Sequence[Message]) -> list[tuple[Message, str]]:
         refused: list[tuple[Message, str]] = []
         sent: list[tuple[Message, asyncio.Future[Any]]] = []
+        await self._find({self._settings.topic(message.topic) for message in messages} - self._own)
         for message in messages:
             topic = self._settings.topic(message.topic)
             try:
-                if topic not in self._own:
-                    await self._find(topic)
+                if topic in self._missing:
+                    raise InvalidTopicError(topic)
                 future = await self._producer.send(topic, message.value, key=message.key, partition=message.partition)
             except REFUSALS as exc:
                 refused.append((message, _why(topic, exc)))
@@ -120,14 +121,26 @@ class Publisher:
                 raise fault
         return refused
 
-    async def _find(self, topic: str) -> None:
-        if self._missing.get(topic, 0.0) > time.monotonic():
-            raise InvalidTopicError(topic)
+    async def _find(self, topics: Set[str]) -> None:
+        """Note which of these topics aren't there; all are looked for at once, so many take no longer than one."""
+        if not topics:
+            return
+        now_s = time.monotonic()
+        self._missing = {topic: until_s for topic, until_s in self._missing.items() if until_s > now_s}
+        looking = {
+            asyncio.ensure_future(self._producer.partitions_for(topic)): topic
+            for topic in topics - self._missing.keys()
+        }
+        if not looking:
+            return
         try:
-            await asyncio.wait_for(self._producer.partitions_for(topic), UNKNOWN_TOPIC_S)
-        except TimeoutError as exc:
-            self._missing[topic] = time.monotonic() + FORGET_S
-            raise InvalidTopicError(topic) from exc
+            found, late = await asyncio.wait(looking, timeout=UNKNOWN_TOPIC_S)
+        finally:
+            for search in looking:
+                search.cancel()
+        for search in found:
+            search.exception()  # which sending will raise again
+        self._missing |= {looking[search]: time.monotonic() + FORGET_S for search in late}
 
     def _refusal(self, message: Message, why: str) -> Message:
         topic = self._settings.topic(message.topic)
