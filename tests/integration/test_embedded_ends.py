@@ -121,6 +121,62 @@ def test_the_guard_ends_a_server_that_ignores_it_with_all_its_children(tmp_path:
                 os.killpg(leader, signal.SIGKILL)
 
 
+FORKED = """
+import os, signal, sys
+from pathlib import Path
+from streams.embedded.process import Child, Command, Guard
+folder = Path(sys.argv[1])
+guard = Guard(os.open(folder / "lock", os.O_RDWR | os.O_CREAT))
+leader = Child(Command(("tail", "-f", "/dev/null"), folder, {}), folder / "log", guard).pid
+forked = os.fork()
+if forked:
+    print(leader, forked, flush=True)
+signal.pause()
+"""
+
+
+def test_a_fork_that_outlives_the_supervisor_keeps_no_server_alive(tmp_path: Path) -> None:
+    """It holds the guard's pipe open, so the pipe alone would not tell that the supervisor is gone."""
+    argv = (sys.executable, "-c", FORKED, str(tmp_path))
+    with subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, text=True) as program:
+        assert program.stdout is not None
+        leader, forked = (int(word) for word in program.stdout.readline().split())
+        try:
+            program.kill()
+            wait_until(lambda: not running(leader), 8, "the end of the server")
+            assert running(forked)
+        finally:
+            program.kill()
+            for pid in (forked, leader):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
+
+KILLED_BEFORE_THE_GUARD_KNOWS = """
+import os, signal, sys
+from pathlib import Path
+from streams.embedded.process import Child, Command, Guard
+class Dying(Guard):
+    def add(self, group):
+        os.kill(os.getpid(), signal.SIGKILL)
+folder = Path(sys.argv[1])
+guard = Dying(os.open(folder / "lock", os.O_RDWR | os.O_CREAT))
+Child(Command(("/bin/sh", "-c", "touch started; exec tail -f /dev/null"), folder, {}), folder / "log", guard)
+"""
+
+
+def test_a_server_that_the_guard_never_heard_of_never_starts(tmp_path: Path) -> None:
+    argv = (sys.executable, "-c", KILLED_BEFORE_THE_GUARD_KNOWS, str(tmp_path))
+    assert subprocess.run(argv, cwd=ROOT, timeout=20, check=False).returncode == -signal.SIGKILL
+    try:
+        wait_until(lambda: not working_in(tmp_path), 8, "the end of what was held")
+    finally:
+        for pid in working_in(tmp_path):
+            os.kill(pid, signal.SIGKILL)
+    assert (tmp_path / "log").exists()
+    assert not (tmp_path / "started").exists()
+
+
 def working_in(run_dir: Path) -> list[int]:
     """Return the processes whose working folder lies in the run folder, as that of every server does."""
     found = []

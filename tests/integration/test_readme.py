@@ -1,5 +1,6 @@
 """The README's own blocks, run as they stand there, beside a running `streamrank up`."""
 
+import json
 import os
 import re
 import signal
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from streams.settings import Settings
+from tests.integration.processes import catalogue
 from tests.support import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -56,6 +59,9 @@ def test_a_second_terminal_publishes_and_sees_the_slate(folder: Path) -> None:
         wait_until(lambda: "r-77 " in seen.read_text(), ANSWER_S, "the slate of r-77")
         (line,) = (line for line in seen.read_text().splitlines() if line.startswith("r-77 "))
         assert "sku-2" in line, f"u41 went from sku-1 to sku-2, so u42 should see it: {line}"
+        redis_url = json.loads((folder / "runs/up/addresses.json").read_text())["redis_url"]
+        items = {"sku-1", "sku-2", "sku-3"}
+        wait_until(lambda: items <= set(catalogue(Settings(redis_url=redis_url))), ANSWER_S, "the catalogue")
     finally:
         consumer.kill()
         consumer.wait()

@@ -35,8 +35,8 @@ CATALOGUE = [
     )
     for n in range(110)
 ]
-UNEQUAL = ("at_ms", "latency_ms", "slate_id")
-"""Fields of a slate that tell of the run: when, how fast, and in which epoch and partition."""
+UNEQUAL = ("at_ms", "latency_ms")
+"""Fields of a slate that tell of the run: when, and how fast."""
 
 
 async def put_catalogue(deployment: Deployment) -> None:
