@@ -97,6 +97,7 @@ class PartitionBatch:
             try:
                 yield self, recommender.prepare(ask)
             except Exception as exc:  # poison: as above
+                self._stats["applied"] -= 1  # every record has one outcome
                 _log.exception("request could not be answered", extra={"request_id": ask.request_id})
                 self._refuse(record, BadEvent(f"could not be answered: {type(exc).__name__}: {exc}"))
 

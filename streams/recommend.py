@@ -4,6 +4,7 @@ A micro-batch of requests costs one ranker call. If the ranker can't answer in t
 sources decides alone, and the slate says so (`served_by`, `because`): degraded, never failed.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -24,6 +25,8 @@ from streams.retrieval.counters import Counters
 from streams.retrieval.filters import basket
 from streams.retrieval.related import related
 from streams.slate.select import select, worth
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,9 @@ class Recommender:
             return await self._ranker.rank(self.tensors(prepared), self._timeout_s), None
         except RankerUnavailable as exc:
             return None, str(exc)
+        except Exception as exc:  # whatever is wrong with the ranker must not stop the partition
+            _log.exception("ranker failed")
+            return None, f"ranker failed: {type(exc).__name__}"
 
     def tensors(self, prepared: Sequence[Prepared]) -> RankerInputs:
         """Return the ranker's inputs, padded to the usual number of candidates, so that rounding is always the same."""

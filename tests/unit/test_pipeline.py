@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from inference.ranker import Ranked, RankerInputs
 from streams import fold_batch
 from streams.contracts import topics
 from streams.contracts.partition import partition_of
@@ -81,6 +82,16 @@ def test_a_dead_ranker_degrades_the_slate() -> None:
     assert (slate["served_by"], slate["model"]) == ("popular", None)
     assert slate["because"] == "ranker/7 did not answer within 100 ms"
     assert outcomes[0].stats["slates_popular"] == 1
+
+
+def test_a_ranker_that_breaks_unexpectedly_stops_nothing() -> None:
+    class Broken(DeadRanker):
+        async def rank(self, inputs: RankerInputs, timeout_s: float) -> Ranked:
+            raise KeyError("p")
+
+    outcomes, _ = run(request(), ranker=Broken())
+    (slate,) = bodies(outcomes, topics.RECOMMENDATIONS)
+    assert (slate["served_by"], slate["because"]) == ("popular", "ranker failed: KeyError")
 
 
 def test_all_requests_of_a_batch_cost_one_call() -> None:
@@ -174,6 +185,7 @@ def test_a_request_that_cant_be_answered_is_a_dead_letter_and_others_are_answere
     assert [slate["user_id"] for slate in bodies(outcomes, topics.RECOMMENDATIONS)] == ["u1", "u3"]
     (letter,) = bodies(outcomes, topics.DEAD_LETTERS)
     assert (letter["offset"], letter["reason"]) == (1, "could not be answered: IndexError: out of bounds")
+    assert (outcomes[0].stats["applied"], outcomes[0].stats["dead_letters"]) == (2, 1)
     assert [message.topic for message in outcomes[0].outbox[0]] == [
         "recommendations",
         "dead-letters",
