@@ -76,7 +76,7 @@ class Settings(BaseSettings):
     batch_events: int = Field(2_000, ge=1, description="at most so many events a micro-batch")
     cached_users: int = Field(200_000, ge=1, description="decoded user states kept in the process")
     state_ttl_s: int = Field(430 * 86_400, ge=86_400, description="Redis EXPIRE of a user's state")
-    snapshot_every_ms: int = Field(250, ge=1, description="how old the counters of readers may be")
+    snapshot_every_ms: int = Field(400, ge=1, description="how old the counters of readers may be")
     snapshot_every_events: int | None = Field(None, ge=1, description="for tests: refresh by count")
     tick_after_ms: int = Field(5_000, ge=100, description="silence after which a partition gets a tick")
     metrics_port: int | None = Field(None, ge=0, le=65535, description="Prometheus, on loopback")

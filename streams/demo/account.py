@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
 
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import OffsetSpec
 
 from streams.contracts.topics import EVENTS, ITEMS
@@ -13,6 +13,13 @@ from streams.errors import Unreachable
 from streams.kafka_admin import TIMEOUT_S, admin
 from streams.settings import Settings
 from streams.store.redis import RedisStore
+
+_TO_THE_END = {
+    "group.id": "streamrank-demo-account",
+    "enable.auto.commit": False,
+    "enable.partition.eof": True,
+    "fetch.wait.max.ms": 10,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +46,7 @@ class Bookkeeper:
         self._settings = settings
         self._partitions = range(settings.partitions)
         self._admin = admin(settings)
+        self._consumer = Consumer(settings.kafka_client_config() | _TO_THE_END)
         self._store = RedisStore.from_settings(settings)
         self._runner = asyncio.Runner()
 
@@ -50,6 +58,7 @@ class Bookkeeper:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
+            self._consumer.close()
             self._runner.run(self._store.close())
         finally:
             self._runner.__exit__(kind, error, trace)
@@ -89,11 +98,30 @@ class Bookkeeper:
         return stats, {p: position.offset + 1 if position else 0 for p, position in positions.items()}
 
     def _ends(self, topic: str) -> Mapping[int, int]:
-        """Return the high watermark of each partition."""
+        """Return the offset after the last record of each partition, as a fetch tells it.
+
+        (Asked for its latest offsets, Tansu answers with the start of the last batch plus one.)
+        """
         name = self._settings.topic(topic)
-        wanted = {TopicPartition(name, p): OffsetSpec.latest() for p in self._partitions}
-        futures = self._admin.list_offsets(wanted, request_timeout=TIMEOUT_S)
+        places = [TopicPartition(name, p) for p in self._partitions]
         try:
-            return {place.partition: future.result(TIMEOUT_S + 1).offset for place, future in futures.items()}
+            latest = self._admin.list_offsets({place: OffsetSpec.latest() for place in places})
+            starts = {place.partition: future.result(TIMEOUT_S).offset for place, future in latest.items()}
+            self._consumer.assign([TopicPartition(name, p, max(0, at - 1)) for p, at in starts.items()])
+            return self._read_to_ends()
         except (KafkaException, TimeoutError) as exc:
             raise Unreachable(f"Kafka at {self._settings.kafka_bootstrap} does not say where {name} ends") from exc
+
+    def _read_to_ends(self) -> dict[int, int]:
+        ends: dict[int, int] = {}
+        while len(ends) < len(self._partitions):
+            message = self._consumer.poll(TIMEOUT_S)
+            if message is None:
+                raise TimeoutError
+            error = message.error()
+            if error is None:
+                continue
+            if error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001  the public name of librdkafka's code
+                raise KafkaException(error)
+            ends[message.partition()] = message.offset()
+        return ends

@@ -119,7 +119,9 @@ class Pairs:
         others, where = group(keys & _ITEM_MASK)
         weights = np.bincount(where, says)  # exact: integers below 2**53
         if len(others) > MAX_NEIGHBOURS:
-            strongest = np.lexsort((self._catalogue.digest[others], -weights))[:MAX_NEIGHBOURS]
-            strongest.sort()
+            floor = np.partition(weights, -MAX_NEIGHBOURS)[-MAX_NEIGHBOURS]
+            strongest = np.flatnonzero(weights >= floor)  # a few more than wanted, if some are equal
+            order = np.lexsort((self._catalogue.digest[others[strongest]], -weights[strongest]))
+            strongest = np.sort(strongest[order[:MAX_NEIGHBOURS]])
             others, weights = others[strongest], weights[strongest]
         return Neighbours(others, weights / (_DECAY_UNIT * FORWARD))

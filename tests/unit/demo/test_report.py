@@ -15,7 +15,14 @@ def result() -> dict[str, Any]:
         "events": {"published": 10, "applied": 7, "dead_letters": 2, "duplicates_dropped": 1, "lost": 0},
         "slates": {"requested": 3, "served": 3},
         "injected": {"malformed": 2, "repeated": 1},
+        "arguments": {"households": 299},
     }
+
+
+def full_result(by_triton: int = 100, recall: float = 0.01, ndcg: float = 0.01) -> dict[str, Any]:
+    slates = {"requested": 100, "served": 100, "by": {"triton": by_triton, "popular": 100 - by_triton}}
+    bounds = {"popular": {"hit_rate": -0.1, "recall": recall, "ndcg": ndcg}}
+    return result() | {"arguments": {"households": 300}, "slates": slates, "quality": {"lower_bounds": bounds}}
 
 
 def told(acknowledged: int = 10, found: int = 2) -> Any:
@@ -42,6 +49,15 @@ def test_each_broken_promise_is_told(part: str, name: str, value: int, said: str
     wrong[part][name] = value
     (sentence,) = broken_promises(told(), wrong)
     assert said in sentence
+
+
+def test_a_full_run_vouches_for_ranker_and_quality() -> None:
+    assert broken_promises(told(), full_result(by_triton=99)) == []
+    (slow,) = broken_promises(told(), full_result(by_triton=98))
+    assert "98 of 100 slates were ranked by Triton" in slow
+    (poor,) = broken_promises(told(), full_result(recall=0.0))
+    assert "over popular in recall" in poor
+    assert len(broken_promises(told(), full_result(recall=-0.1, ndcg=-0.1))) == 2
 
 
 @pytest.mark.parametrize("make", [lambda: told(acknowledged=11), lambda: told(found=1)])
