@@ -58,7 +58,9 @@ class Lazy(click.Group):
         try:
             module = importlib.import_module(_module(verb))
         except ModuleNotFoundError as exc:
-            raise MissingServer(f"streamrank {name} needs the package {exc.name}: install its extra") from exc
+            raise MissingServer(
+                f"streamrank {name} needs the package {exc.name}: pip install 'streamrank[demo,train]'"
+            ) from exc
         command: click.Command = getattr(module, verb.command.partition(":")[2])
         return command
 

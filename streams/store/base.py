@@ -19,7 +19,7 @@ ROW_KEEP = 128
 PRUNE_EVERY = 10_000
 """Applied records of a partition between two prunes; batches are cut there, so a prune is where it is in any run."""
 CHANGES_KEPT = 100_000
-"""Counter values of a partition kept for readers (about 4 MB in Redis); one further behind loads `counts` anew."""
+"""Counter values of a partition kept for readers; one further behind loads `counts` anew."""
 ITEM_CHANGES_KEPT = 10_000
 """Ids of changed items kept for readers; one further behind loads `items` anew."""
 
