@@ -107,12 +107,6 @@ def check_state(packed: bytes) -> None:
     _check(packed)
 
 
-def recent_items(state: UserState, limit: int) -> list[str]:
-    """Return the items touched last, the latest first."""
-    latest = reversed(state.items)
-    return [item for item, _ in zip(latest, range(limit), strict=False)]
-
-
 def _digest(event_id: str) -> bytes:
     return hashlib.blake2b(event_id.encode("utf-8", "surrogatepass"), digest_size=_ID_BYTES).digest()
 
