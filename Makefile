@@ -50,5 +50,5 @@ clean: ## Remove the environment and everything that runs left behind
 
 .venv/dev-installed: .venv/created $(INPUTS)
 	@echo "Installing Streamrank with everything its tests and training need into .venv (once, a few minutes)"
-	$(PIP) --editable '.[demo,train,dev]'
+	$(PIP) --editable '.[demo,evaluate,train,dev]'
 	@touch $@ .venv/demo-installed

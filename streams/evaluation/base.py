@@ -1,0 +1,50 @@
+"""What an evaluation is made of: cases to predict, policies that rank for them, and signals that policies learn from.
+
+A protocol walks a log in order. It hands every signal to each policy (`learn`) and asks them about cases (`rank`) in
+between, so a policy knows exactly what came before a case. Adding a baseline: a file, and a line in `baselines`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """Something that a user did with an item; `basket` is the same for the lines of one order."""
+
+    user_id: str
+    item_id: str
+    at_ms: int
+    kind: str
+    basket: str
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One thing to predict: what `user_id` goes on to after `history`, as of `at_ms`.
+
+    `history` holds the user's items so far, oldest first, repeats included. `targets` are the different items that
+    came, in order, at least one. What is in `masked` must not be recommended.
+    """
+
+    user_id: str
+    at_ms: int
+    history: Sequence[str]
+    targets: Sequence[str]
+    masked: frozenset[str] = frozenset()
+
+
+class Policy(Protocol):
+    """A way to rank the catalogue. Deterministic; its memory is bounded by users and items, not by the log."""
+
+    name: str
+    """Its row in the results."""
+
+    def learn(self, signal: Signal) -> None:
+        """Take in one signal; they come in the order of the log."""
+        ...
+
+    def rank(self, case: Case, k: int) -> list[str]:
+        """Return up to `k` different items, best first, none of `case.masked`; it learns nothing from the case."""
+        ...
