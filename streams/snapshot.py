@@ -8,7 +8,7 @@ from streams.features.item import Catalogue
 from streams.retrieval.counters import Counters
 from streams.store.base import Change, FeatureStore, ItemChange
 
-ITEMS_AT_ONCE, COUNTS_AT_ONCE = 200, 1_000
+ITEMS_AT_ONCE, ROWS_AT_ONCE = 200, 1_000
 """Changes taken in before others of the process get their turn: a few milliseconds."""
 
 
@@ -74,6 +74,6 @@ class Snapshot:
 
     async def _take_counts(self, counters: Counters, changes: Sequence[Change]) -> None:
         for change in changes:
-            for start in range(0, len(change.values), COUNTS_AT_ONCE):
-                counters.apply([Change(change.partition, change.values[start : start + COUNTS_AT_ONCE])])
+            for start in range(0, len(change.rows), ROWS_AT_ONCE):
+                counters.apply(change.partition, change.rows[start : start + ROWS_AT_ONCE])
                 await asyncio.sleep(0)

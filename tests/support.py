@@ -10,6 +10,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from inference.tensors import FEATURES, HEADS, RANKER_INPUTS, RANKER_OUTPUTS, Tensor, config_pbtxt
+from streams.store.base import Change
 
 POLL_S = 0.02
 
@@ -20,6 +21,11 @@ def wait_until(condition: Callable[[], object], timeout_s: float = 10.0, what: s
     while not condition():
         assert time.monotonic() < deadline, f"{what}: not within {timeout_s:g} s"
         time.sleep(POLL_S)
+
+
+def counter_values(change: Change) -> list[tuple[str, str, int]]:
+    """Return what a change of counters says as (row, field, value)."""
+    return [(row.name, *pair) for row in change.rows for pair in zip(row.fields, row.values, strict=True)]
 
 
 def running(pid: int) -> bool:

@@ -3,16 +3,22 @@
 It is as old as its last refresh; the worker refreshes it by time, tests and the simulator by a count of events.
 """
 
-from collections.abc import Iterable
-from functools import lru_cache
-from itertools import groupby
-from operator import itemgetter
+from collections.abc import Callable, Iterable, Sequence
+from itertools import repeat
+
+import numpy as np
+from numpy.typing import NDArray
 
 from streams.features.counts import ITEM_ROW, NEXT_ROW
 from streams.features.item import Catalogue
 from streams.retrieval.pairs import Pairs
-from streams.retrieval.popularity import Popularity
-from streams.store.base import Change
+from streams.retrieval.popularity import SIGNAL_CODES, Popularity
+from streams.store.base import Row
+
+_CODE_SHIFT = 32
+_CODE_MASK = (1 << _CODE_SHIFT) - 1
+_MAX_CODES = 1 << 20
+"""Field names whose numbers are remembered; they are forgotten all at once."""
 
 
 class Counters:
@@ -22,34 +28,62 @@ class Counters:
         self._catalogue = catalogue
         self.pairs = Pairs(catalogue)
         self.popularity = Popularity(catalogue)
+        self._next_codes = _Codes(catalogue.index_of)
+        self._signal_codes = _Codes(SIGNAL_CODES.__getitem__)
 
     def replace(self, loaded: "Counters") -> None:
         """Become what was loaded anew."""
         self.pairs, self.popularity = loaded.pairs, loaded.popularity
 
-    def apply(self, changes: Iterable[Change]) -> None:
-        """Take in changes; unknown rows (of a newer version) are ignored."""
-        for change in changes:
-            for row, values in groupby(change.values, itemgetter(0)):
-                item = self._catalogue.index_of(row[2:])
-                if row.startswith(NEXT_ROW):
-                    self._apply_pairs(change.partition, item, values)
-                elif row.startswith(ITEM_ROW):
-                    for _, name, value in values:
-                        day, signal = _day_and_signal(name)
-                        self.popularity.set(change.partition, item, day, signal, value)
-        self.pairs.merge_some()
-
-    def _apply_pairs(self, partition: int, item: int, values: Iterable[tuple[str, str, int]]) -> None:
-        index_of, row = self._catalogue.index_of, []
-        for _, name, value in values:
-            month, _, other = name.partition(":")
-            row.append((int(month), index_of(other), value))
-        self.pairs.set_row(partition, item, row)
+    def apply(self, partition: int, rows: Iterable[Row]) -> None:
+        """Take in changes of a partition; unknown rows (of a newer version) are ignored."""
+        nexts, signals = _Columns(self._next_codes), _Columns(self._signal_codes)
+        index_of = self._catalogue.index_of
+        for row in rows:
+            kind, item_id = row.name[:2], row.name[2:]
+            if kind == NEXT_ROW:
+                nexts.add(index_of(item_id), row)
+            elif kind == ITEM_ROW:
+                signals.add(index_of(item_id), row)
+        self.pairs.set(partition, *nexts.arrays())
+        self.popularity.set(partition, *signals.arrays())
 
 
-@lru_cache(maxsize=4_096)
-def _day_and_signal(name: str) -> tuple[int, str]:
-    """Split `<day>:<signal>`, of which there are few different ones."""
-    day, _, signal = name.partition(":")
-    return int(day), signal
+class _Codes(dict[str, int]):
+    """Field names `<bucket>:<name>` to bucket << 32 | the name's number; parsed once, as most come again and again."""
+
+    def __init__(self, number_of: Callable[[str], int]) -> None:
+        self._number_of = number_of
+
+    def __missing__(self, field: str) -> int:
+        bucket, _, name = field.partition(":")
+        code = int(bucket) << _CODE_SHIFT | self._number_of(name)
+        if len(self) >= _MAX_CODES:
+            self.clear()
+        self[field] = code
+        return code
+
+
+class _Columns:
+    """Counters of many rows, one below the other."""
+
+    def __init__(self, codes: _Codes) -> None:
+        self._code_of = codes.__getitem__
+        self._items: list[int] = []
+        self._codes: list[int] = []
+        self._values: list[int] = []
+
+    def add(self, item: int, row: Row) -> None:
+        self._items.extend(repeat(item, len(row.fields)))
+        self._codes.extend(map(self._code_of, row.fields))
+        self._values.extend(row.values)
+
+    def arrays(self) -> Sequence[NDArray[np.int64]]:
+        """Return items, buckets, numbers and values, each (N,)."""
+        codes = np.array(self._codes, np.int64)
+        return (
+            np.array(self._items, np.int64),
+            codes >> _CODE_SHIFT,
+            codes & _CODE_MASK,
+            np.array(self._values, np.int64),
+        )

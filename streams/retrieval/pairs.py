@@ -1,127 +1,215 @@
 """Co-visitation counts in memory: for an item, which items follow or precede it and how much, decayed to now.
 
-Values are absolute and come from the store's counters, by partition and month; a reader sums over both. Rows are
-sorted arrays, 12 bytes an entry; changes wait in a dict until their row is read, so that ingest stays cheap. All sums
-are of integers, hence the same in whatever order the changes came.
+Values are absolute and come from the store's counters, by partition and month; a reader sums over both. All rows share
+two arrays, 12 bytes an entry and some room to grow: a row is a sorted slice, which moves to the end when it outgrows
+its room. All sums are of integers, hence the same in whatever order the changes came.
 """
 
-import itertools
-from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from streams.compiled import compiled
 from streams.features.item import Catalogue
-from streams.retrieval.grouping import group
+from streams.retrieval.ordering import best_first
 
 MAX_NEIGHBOURS = 128
 """Neighbours of an item that a reader gets, the strongest."""
-MAX_WAITING_ROWS = 20_000
-"""Rows with changes that were not merged yet; more of them is merged at the next refresh, 20 us a row."""
 FORWARD = 2
 """What a pair in this order counts, where one in the other order counts 1."""
 HALF_LIFE_BUCKETS = 4
 """Months in which a count loses half of its weight."""
+DAMP = 0.8
+"""The power of a weight in scores: below 1, the second time says less than the first."""
 _DECAY_UNIT = 1 << 10
 _MONTHS = 64
 _DECAY = np.array([int(_DECAY_UNIT * 0.5 ** (age / HALF_LIFE_BUCKETS)) for age in range(_MONTHS)], np.int64)
-_NO_KEY = -1
-_EMPTY_KEYS, _EMPTY_VALUES = np.empty(0, np.int64), np.empty(0, np.int32)
-_BACKWARD, _PARTITION_SHIFT, _MONTH_SHIFT = 1 << 62, 48, 32
-_ITEM_MASK = (1 << _MONTH_SHIFT) - 1
+_OTHER_SHIFT, _BACKWARD, _MONTH_SHIFT, _MONTH_MASK = 31, 1 << 30, 16, (1 << 14) - 1
 _MAX_VALUE = 2**31 - 1
+_FIRST_ROOM, _FIRST_ENTRIES, _FIRST_ROWS = 4, 1 << 12, 1 << 10
+_START, _SIZE, _ROOM = range(3)
 
 
 class Neighbours(NamedTuple):
-    """Items by index, shape (N,), ascending, and their decayed weights, shape (N,)."""
+    """Items by index, shape (N,), ascending, their decayed weights, and those to the power of DAMP, shape (N,)."""
 
     items: NDArray[np.int64]
     weights: NDArray[np.float64]
-
-
-_NOBODY = Neighbours(np.empty(0, np.int64), np.empty(0))
+    damped: NDArray[np.float64]
 
 
 class Pairs:
-    """Rows of (direction, partition, month, other item) to value, one an item."""
+    """Rows of (other item, direction, month, partition) to value, one an item."""
 
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
-        self._rows: dict[int, tuple[NDArray[np.int64], NDArray[np.int32]]] = {}
-        self._waiting: dict[int, dict[int, int]] = {}
+        self._keys, self._values = np.empty(_FIRST_ENTRIES, np.int64), np.empty(_FIRST_ENTRIES, np.int32)
+        self._used = 0
+        self._rows = np.zeros((_FIRST_ROWS, 3), np.int64)
+        self._fresh = np.zeros(_FIRST_ROWS, bool)
         self._read: dict[int, Neighbours] = {}
         self._month = 0
 
-    def set(self, partition: int, month: int, item: int, other: int, value: int) -> None:
-        """Take the absolute value of the counter of `other` after `item`; 0 removes it."""
-        self.set_row(partition, item, [(month, other, value)])
-
-    def set_row(self, partition: int, item: int, values: Iterable[tuple[int, int, int]]) -> None:
-        """Take the absolute values (month, other, value) of counters after `item`; 0 removes one."""
-        forward = self._row_to_change(item)
-        back = partition << _PARTITION_SHIFT | _BACKWARD | item
-        ahead = partition << _PARTITION_SHIFT
-        for month, other, value in values:
-            bucket = (month & 0xFFFF) << _MONTH_SHIFT
-            forward[ahead | bucket | other] = value
-            self._row_to_change(other)[back | bucket] = value
-            if month > self._month:
-                self._month = month
-                self._read.clear()
+    def set(
+        self,
+        partition: int,
+        items: NDArray[np.int64],
+        months: NDArray[np.int64],
+        others: NDArray[np.int64],
+        values: NDArray[np.int64],
+    ) -> None:
+        """Take the absolute values (N,) of the counters of `others` after `items` (N,); 0 removes one."""
+        if not len(items):
+            return
+        self._fit(int(max(items.max(), others.max())) + 1)
+        bucket = (months & _MONTH_MASK) << _MONTH_SHIFT | partition
+        values = np.minimum(values, _MAX_VALUE)
+        self._put(items, others << _OTHER_SHIFT | bucket, values)
+        self._put(others, items << _OTHER_SHIFT | _BACKWARD | bucket, values)
+        newest = int(months.max())
+        if newest > self._month:
+            self._month = newest
+            self._fresh[:] = False
 
     def neighbours(self, item: int) -> Neighbours:
         """Return the strongest MAX_NEIGHBOURS of an item, ties by digest."""
-        read = self._read.get(item)
-        if read is None:
-            read = self._read[item] = self._decayed(item)
+        if item < len(self._fresh) and self._fresh[item]:
+            return self._read[item]
+        self._fit(item + 1)
+        start, size, _ = self._rows[item].tolist()
+        keys, values = self._keys[start : start + size], self._values[start : start + size]
+        others, weights = _strongest(keys, values, self._month, self._catalogue.digest, _DECAY)
+        read = self._read[item] = Neighbours(others, weights, weights**DAMP)
+        self._fresh[item] = True
         return read
 
-    def merge_some(self) -> None:
-        """Merge the rows that wait longest if many do, so that what waits stays bounded though nobody reads it."""
-        surplus = len(self._waiting) - MAX_WAITING_ROWS
-        for item in list(itertools.islice(self._waiting, max(0, surplus))):
-            self._row(item)
+    def _put(self, items: NDArray[np.int64], keys: NDArray[np.int64], values: NDArray[np.int64]) -> None:
+        done = 0
+        while done < len(items):
+            done, self._used = _put(
+                items, keys, values, done, self._rows, self._fresh, self._keys, self._values, self._used
+            )
+            if done < len(items):
+                self._move()
 
-    def _row_to_change(self, item: int) -> dict[int, int]:
-        row = self._waiting.get(item)
-        if row is None:
-            row = self._waiting[item] = {}
-            self._read.pop(item, None)
-        return row
+    def _fit(self, size: int) -> None:
+        """Make sure that there are rows for `size` items."""
+        if size > len(self._rows):
+            more = max(size, 2 * len(self._rows)) - len(self._rows)
+            self._rows = np.concatenate((self._rows, np.zeros((more, 3), np.int64)))
+            self._fresh = np.concatenate((self._fresh, np.zeros(more, bool)))
 
-    def _row(self, item: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-        waiting = self._waiting.pop(item, None)
-        keys, values = self._rows.get(item, (_EMPTY_KEYS, _EMPTY_VALUES))
-        if not waiting:
-            return keys, values
-        changed = sorted(waiting)
-        new_keys = np.array(changed, np.int64)
-        new_values = np.array([min(waiting[key], _MAX_VALUE) for key in changed], np.int32)
-        place = np.searchsorted(keys, new_keys)
-        fresh = np.append(keys, _NO_KEY)[place] != new_keys
-        values[place[~fresh]] = new_values[~fresh]
-        keys, values = (
-            np.insert(keys, place[fresh], new_keys[fresh]),
-            np.insert(values, place[fresh], new_values[fresh]),
-        )
-        if not new_values.all():
-            keys, values = keys[values != 0], values[values != 0]
-        self._rows[item] = keys, values
-        return keys, values
+    def _move(self) -> None:
+        """Move all rows to larger arrays, closing the gaps that rows left which had moved."""
+        entries = 2 * int(self._rows[:, _ROOM].sum()) + _FIRST_ENTRIES
+        keys, values = np.empty(entries, np.int64), np.empty(entries, np.int32)
+        self._used = _move(self._rows, self._keys, self._values, keys, values)
+        self._keys, self._values = keys, values
 
-    def _decayed(self, item: int) -> Neighbours:
-        keys, values = self._row(item)
-        if not len(keys):
-            return _NOBODY
-        age = np.minimum(self._month - (keys >> _MONTH_SHIFT & 0xFFFF), _MONTHS - 1)
-        says = np.where(keys & _BACKWARD, 1, FORWARD) * values * _DECAY[age]
-        others, where = group(keys & _ITEM_MASK)
-        weights = np.bincount(where, says)  # exact: integers below 2**53
-        if len(others) > MAX_NEIGHBOURS:
-            floor = np.partition(weights, -MAX_NEIGHBOURS)[-MAX_NEIGHBOURS]
-            strongest = np.flatnonzero(weights >= floor)  # a few more than wanted, if some are equal
-            order = np.lexsort((self._catalogue.digest[others[strongest]], -weights[strongest]))
-            strongest = np.sort(strongest[order[:MAX_NEIGHBOURS]])
-            others, weights = others[strongest], weights[strongest]
-        return Neighbours(others, weights / (_DECAY_UNIT * FORWARD))
+
+@compiled
+def _put(
+    items: NDArray[np.int64],
+    keys: NDArray[np.int64],
+    values: NDArray[np.int64],
+    first: int,
+    rows: NDArray[np.int64],
+    fresh: NDArray[np.bool_],
+    all_keys: NDArray[np.int64],
+    all_values: NDArray[np.int32],
+    used: int,
+) -> tuple[int, int]:
+    """Put entries from `first` on into their rows; return how far it got before the arrays were full, and `used`."""
+    for n in range(first, len(items)):
+        item, key, value = items[n], keys[n], values[n]
+        start, size, room = rows[item]
+        at, end = _place(all_keys, start, start + size, key), start + size
+        fresh[item] = False
+        if at < end and all_keys[at] == key:
+            if value != 0:
+                all_values[at] = value
+                continue
+            rows[item, _SIZE] = size - 1
+            _shift(all_keys, all_values, at + 1, end, -1)
+        elif value != 0:
+            if size == room:
+                room = max(_FIRST_ROOM, 2 * size)
+                if used + room > len(all_keys):
+                    return n, used
+                _shift(all_keys, all_values, start, end, used - start)
+                at, end = at - start + used, used + size
+                rows[item, _START], rows[item, _ROOM] = used, room
+                used += room
+            _shift(all_keys, all_values, at, end, 1)
+            all_keys[at], all_values[at] = key, value
+            rows[item, _SIZE] = size + 1
+    return len(items), used
+
+
+@compiled
+def _place(keys: NDArray[np.int64], low: int, high: int, key: int) -> int:
+    """Return where in the sorted slice from `low` to `high` the key is, or belongs."""
+    while low < high:
+        middle = (low + high) >> 1
+        if keys[middle] < key:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@compiled
+def _shift(keys: NDArray[np.int64], values: NDArray[np.int32], start: int, end: int, by: int) -> None:
+    """Move the entries from `start` to `end` by so many places."""
+    for i in range(end - 1, start - 1, -1) if by > 0 else range(start, end):
+        keys[i + by], values[i + by] = keys[i], values[i]
+
+
+@compiled
+def _move(
+    rows: NDArray[np.int64],
+    keys: NDArray[np.int64],
+    values: NDArray[np.int32],
+    to_keys: NDArray[np.int64],
+    to_values: NDArray[np.int32],
+) -> int:
+    """Copy every row, one behind the other; return how many entries that takes."""
+    used = 0
+    for item in range(len(rows)):
+        start, size = rows[item, _START], rows[item, _SIZE]
+        for i in range(size):
+            to_keys[used + i], to_values[used + i] = keys[start + i], values[start + i]
+        rows[item, _START] = used
+        used += rows[item, _ROOM]
+    return used
+
+
+@compiled
+def _strongest(
+    keys: NDArray[np.int64],
+    values: NDArray[np.int32],
+    month: int,
+    digest: NDArray[np.uint64],
+    decay: NDArray[np.int64],
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Sum a row over directions, months and partitions; return its strongest items, ascending, and their weights."""
+    others, weights = np.empty(len(keys), np.int64), np.zeros(len(keys), np.float64)
+    last, found = -1, 0
+    for n in range(len(keys)):
+        other = keys[n] >> _OTHER_SHIFT
+        if other != last:
+            others[found] = last = other
+            found += 1
+        age = max(0, min(month - ((keys[n] >> _MONTH_SHIFT) & _MONTH_MASK), _MONTHS - 1))
+        says = 1 if keys[n] & _BACKWARD else FORWARD
+        weights[found - 1] += says * values[n] * decay[age]  # exact: integers below 2**53
+    if found > MAX_NEIGHBOURS:
+        chosen = np.zeros(found, np.bool_)
+        chosen[best_first(weights[:found], digest[others[:found]], MAX_NEIGHBOURS)] = True
+        found = 0
+        for n in range(len(chosen)):
+            if chosen[n]:
+                others[found], weights[found] = others[n], weights[n]
+                found += 1
+    return others[:found].copy(), weights[:found] / (_DECAY_UNIT * FORWARD)

@@ -17,12 +17,12 @@ KEPT_DAYS = 255
 SIGNAL_WEIGHTS = {"v": 1, "c": 1, "a": 3, "p": 6}
 """How much a view, click, cart or purchase says; only ratios matter."""
 BEST = 200
-_MAX_WAITING = 4_096
-"""Changes that are kept to be counted together."""
 _UNIT = 1 << 16
 _AGES = np.arange(KEPT_DAYS + 1)
 _DECAY = {name: (_UNIT * 0.5 ** (_AGES / days)).astype(np.int64) for name, days in HALF_LIFE_DAYS.items()}
-_SIGNALS = {signal: code for code, signal in enumerate(SIGNAL_WEIGHTS)}
+SIGNAL_CODES = {signal: code for code, signal in enumerate(SIGNAL_WEIGHTS)}
+"""Signals by number, as `Popularity.set` wants them."""
+_WEIGHTS = tuple(SIGNAL_WEIGHTS.values())
 
 Span = Literal["trend", "popular"]
 
@@ -38,31 +38,58 @@ class Popularity:
         }
         self._values: dict[int, dict[int, int]] = {}
         self._days: dict[int, dict[int, int]] = {}
-        self._waiting: list[tuple[int, int, int]] = []
+        self._columns: dict[int, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
         self._newest = 0
         self._best: dict[tuple[Span, int], NDArray[np.int64]] = {}
         self._best_version = -1
 
-    def set(self, partition: int, item: int, day: int, signal: str, value: int) -> None:
-        """Take the absolute value of a counter; 0 removes it. Days that weigh nothing any more are not kept."""
-        if self._newest - day > KEPT_DAYS:
+    def set(
+        self,
+        partition: int,
+        items: NDArray[np.int64],
+        days: NDArray[np.int64],
+        signals: NDArray[np.int64],
+        values: NDArray[np.int64],
+    ) -> None:
+        """Take the absolute values (N,) of counters; 0 removes one. Days that weigh nothing any more are not kept.
+
+        `signals` (N,) are their SIGNAL_CODES.
+        """
+        if not len(items):
             return
-        by_counter = self._values.setdefault(day, {})
-        key = (item << 16 | partition) << 2 | _SIGNALS[signal]
-        delta = (value - by_counter.get(key, 0)) * SIGNAL_WEIGHTS[signal]
-        by_counter[key] = value
-        by_item = self._days.setdefault(day, {})
-        by_item[item] = by_item.get(item, 0) + delta
+        self._grow(int(items.max()) + 1)
         self._best.clear()
-        self._waiting.append((item, day, delta))
-        if day > self._newest:
-            self._roll(day)
-        elif len(self._waiting) >= _MAX_WAITING:
-            self._settle()
+        newest = int(days.max())
+        if newest > self._newest:
+            self._roll(newest)
+        kept = np.flatnonzero(self._newest - days <= KEPT_DAYS)
+        items, days = items[kept], days[kept]
+        keys = ((items << 16 | partition) << 2 | signals[kept]).tolist()
+        deltas = np.array(
+            [
+                self._delta(*change)
+                for change in zip(items.tolist(), days.tolist(), keys, values[kept].tolist(), strict=True)
+            ],
+            np.int64,
+        )
+        for span, counts in self._counts.items():
+            np.add.at(counts, items, deltas * _DECAY[span][self._newest - days])
+
+    def _delta(self, item: int, day: int, key: int, value: int) -> int:
+        """Take one value in; return by how much, weighted, the item's count of that day grows."""
+        by_counter = self._values.get(day)
+        if by_counter is None:
+            by_counter = self._values[day] = {}
+            self._days[day] = {}
+        delta = (value - by_counter.get(key, 0)) * _WEIGHTS[key & 3]
+        by_counter[key] = value
+        by_item = self._days[day]
+        by_item[item] = by_item.get(item, 0) + delta
+        self._columns.pop(day, None)
+        return delta
 
     def counts(self, span: Span, size: int) -> NDArray[np.int64]:
         """Return the decayed counts of the first `size` items, shape (size,); don't write to it."""
-        self._settle()
         self._grow(size)
         return self._counts[span][:size]
 
@@ -87,28 +114,19 @@ class Popularity:
             items = items[counts[items] >= floor]
         return items[np.lexsort((catalogue.digest[items], -counts[items]))][:BEST]
 
-    def _settle(self) -> None:
-        """Count what waits; all at once, as numpy takes as long for one number as for a hundred."""
-        if not self._waiting:
-            return
-        items, days, deltas = np.array(self._waiting, np.int64).T
-        self._waiting.clear()
-        self._grow(int(items.max()) + 1)
-        for span, counts in self._counts.items():
-            np.add.at(counts, items, deltas * _DECAY[span][self._newest - days])
-
     def _roll(self, day: int) -> None:
         """Make `day` the newest: drop what is too old, count everything anew with its new age."""
-        self._grow(max(item for item, _, _ in self._waiting) + 1)
-        self._waiting.clear()
         self._newest = day
         for old in [d for d in self._days if day - d > KEPT_DAYS]:
             del self._days[old], self._values[old]
+            self._columns.pop(old, None)
+        for d, by_item in self._days.items():
+            if d not in self._columns:
+                items = np.fromiter(by_item.keys(), np.int64, len(by_item))
+                self._columns[d] = items, np.fromiter(by_item.values(), np.int64, len(by_item))
         for span, counts in self._counts.items():
             counts[:] = 0
-            for d, by_item in self._days.items():
-                items = np.fromiter(by_item.keys(), np.int64, len(by_item))
-                values = np.fromiter(by_item.values(), np.int64, len(by_item))
+            for d, (items, values) in self._columns.items():
                 counts[items] += values * _DECAY[span][day - d]
 
     def _grow(self, size: int) -> None:

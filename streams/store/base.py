@@ -11,7 +11,7 @@ partitions. A `Change` carries the new absolute values, so applying one twice or
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 ROW_LIMIT = 256
 """A row that holds more fields than this at a prune is cut back to ROW_KEEP."""
@@ -73,12 +73,20 @@ class Committed:
     stored: Position | None
 
 
+class Row(NamedTuple):
+    """Counters of one row, or some of them: fields, and for each its value; 0 means pruned away."""
+
+    name: str
+    fields: Sequence[str]
+    values: Sequence[int]
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
-    """New absolute values of counters of a partition: (row, field, value); value 0 means pruned away."""
+    """New absolute values of counters of a partition. A row may come several times; the last value counts."""
 
     partition: int
-    values: Sequence[tuple[str, str, int]]
+    rows: Sequence[Row]
 
 
 @dataclass(frozen=True, slots=True)

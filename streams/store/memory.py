@@ -22,6 +22,7 @@ from streams.store.base import (
     ItemChange,
     Message,
     Position,
+    Row,
 )
 
 T = TypeVar("T")
@@ -35,22 +36,23 @@ class _Log(Generic[T]):
 
     def __init__(self, kept: int) -> None:
         self._kept = kept
-        self._entries: deque[Sequence[T]] = deque()
+        self._entries: deque[tuple[Sequence[T], int]] = deque()
         self._held = 0
         self._last = 0
 
-    def append(self, entry: Sequence[T]) -> None:
-        self._entries.append(entry)
-        self._held += len(entry)
+    def append(self, entry: Sequence[T], size: int) -> None:
+        """Take an entry that counts as `size`."""
+        self._entries.append((entry, size))
+        self._held += size
         self._last += 1
         while self._held > self._kept and len(self._entries) > 1:
-            self._held -= len(self._entries.popleft())
+            self._held -= self._entries.popleft()[1]
 
     def after(self, mark: str | None) -> tuple[list[Sequence[T]], str, bool]:
         """Return the entries after a mark (None: from now on), the new mark, and False if some were dropped."""
         missed = 0 if mark is None else self._last - int(mark)
         held = len(self._entries)
-        entries = [self._entries[i] for i in range(held - min(missed, held), held)] if missed > 0 else []
+        entries = [self._entries[i][0] for i in range(held - min(missed, held), held)] if missed > 0 else []
         return entries, str(self._last), missed <= held
 
 
@@ -58,7 +60,7 @@ class _Log(Generic[T]):
 class _Partition:
     """All that is stored of one partition."""
 
-    changes: _Log[tuple[str, str, int]]
+    changes: _Log[Row]
     position: Position | None = None
     token: str = ""
     states: dict[str, bytes] = field(default_factory=dict)
@@ -132,27 +134,28 @@ class MemoryStore:
                 home.states[user] = state
         for row, increments in commit.counts.items():
             values = home.rows[row]
-            for name, increment in increments.items():
-                values[name] = value = values.get(name, 0) + increment
-                changed.append((row, name, value))
+            new = [values.get(name, 0) + increment for name, increment in increments.items()]
+            values.update(zip(increments, new, strict=True))
+            changed.append(Row(row, list(increments), new))
         home.touched.update(commit.counts)
         home.stats.update(commit.stats)
         home.outbox = list(commit.outbox)
         home.position, home.token = position, commit.token
         if changed:
-            home.changes.append(changed)
+            home.changes.append(changed, sum(len(row.fields) for row in changed))
         return Committed(fenced=False, stored=position)
 
-    def _prune(self, home: _Partition) -> list[tuple[str, str, int]]:
+    def _prune(self, home: _Partition) -> list[Row]:
         """Cut back the rows that grew too long since the last prune; return their lost fields with value 0."""
         changed = []
         for row in home.touched:
             values = home.rows[row]
             if len(values) > self._row_limit:
                 newest = sorted(values, key=lambda name: (-_bucket(name), -values[name], name))
-                for name in newest[self._row_keep :]:
+                gone = newest[self._row_keep :]
+                for name in gone:
                     del values[name]
-                    changed.append((row, name, 0))
+                changed.append(Row(row, gone, [0] * len(gone)))
         home.touched.clear()
         return changed
 
@@ -162,7 +165,7 @@ class MemoryStore:
         names = list(rows)
         for i in range(0, len(names), SLICE):
             some = names[i : i + SLICE]
-            yield Change(partition, [(row, *counter) for row in some for counter in rows[row].items()])
+            yield Change(partition, [Row(row, list(rows[row]), list(rows[row].values())) for row in some])
 
     async def changes(self, partitions: Sequence[int], since: dict[int, str]) -> tuple[list[Change], bool]:
         """Return counter changes after the marks in `since`, which it moves on in place (absent: from now on)."""
@@ -185,7 +188,7 @@ class MemoryStore:
             else:
                 self._items[change.item_id] = change.value
         if changes:
-            self._item_changes.append([change.item_id for change in changes])
+            self._item_changes.append([change.item_id for change in changes], len(changes))
         return True
 
     def _items_epoch(self) -> int:

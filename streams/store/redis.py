@@ -7,13 +7,12 @@ counter values. `meta` says who the namespace belongs to. All keys begin with th
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from itertools import repeat
 
 import msgspec
 
 from streams.errors import StoreMismatch
 from streams.settings import Settings
-from streams.store.base import CHANGES_KEPT, ROW_KEEP, ROW_LIMIT, Change, Commit, Committed, Message, Position
+from streams.store.base import CHANGES_KEPT, ROW_KEEP, ROW_LIMIT, Change, Commit, Committed, Message, Position, Row
 from streams.store.catalogue import RedisCatalogue, follow, read_mark
 from streams.store.connection import Call, RedisConnection, Script, connect
 
@@ -194,14 +193,14 @@ def _flat(counts: Mapping[str, Mapping[str, int]]) -> list[str | int]:
     return flat
 
 
-def _counters(blob: bytes) -> list[tuple[str, str, int]]:
-    """Return (row, field, value) of what `_flat` or a script packed."""
+def _counters(blob: bytes) -> list[Row]:
+    """Return the rows that `_flat` or a script packed."""
     flat = _decode(blob)
-    counters: list[tuple[str, str, int]] = []
+    rows: list[Row] = []
     at = 0
     while at < len(flat):
-        row, n = flat[at : at + 2]
+        n = flat[at + 1]
         fields = at + 2
+        rows.append(Row(flat[at], flat[fields : fields + n], flat[fields + n : fields + 2 * n]))
         at = fields + 2 * n
-        counters += zip(repeat(row), flat[fields : fields + n], flat[fields + n : at], strict=False)
-    return counters
+    return rows

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from streams.store.base import Commit, Committed, FeatureStore, Position
+from tests.support import counter_values
 
 PARTITIONS = 4
 OPENING: dict[str, Any] = {"partitions": PARTITIONS, "fold_version": 1, "topic_ids": {"events": "A", "items": "I"}}
@@ -42,7 +43,7 @@ async def counters(store: FeatureStore, partition: int = 1) -> Counters:
     found: Counters = {}
     async for change in store.counts(partition):
         assert change.partition == partition
-        for row, field, value in change.values:
+        for row, field, value in counter_values(change):
             assert (row, field) not in found
             found[row, field] = value
     return found
@@ -52,7 +53,7 @@ async def follow(store: FeatureStore, marks: dict[int, str], into: Counters, par
     """Apply the changes since `marks`; return False if some were dropped."""
     changes, complete = await store.changes([partition], marks)
     for change in changes:
-        for row, field, value in change.values:
+        for row, field, value in counter_values(change):
             into[row, field] = value
             if value == 0:
                 del into[row, field]

@@ -11,6 +11,7 @@ from streams.decode import Record
 from streams.pipeline import Pipeline
 from streams.store.memory import MemoryStore
 from tests.property.logs import ITEMS, logs, records
+from tests.support import counter_values
 from tests.unit.building import RowRanker, item, started
 
 PARTITIONS = 2
@@ -49,7 +50,7 @@ async def seen(log: list[Record], cuts: set[int], dropped: set[int], every: int 
             (p, row, name): value
             for p in range(PARTITIONS)
             async for change in store.counts(p)
-            for row, name, value in change.values
+            for row, name, value in counter_values(change)
         },
         "stats": await store.stats(range(PARTITIONS)),
         "published": sorted(published, key=lambda one: one[0]),

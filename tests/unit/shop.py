@@ -16,7 +16,7 @@ from streams.retrieval.base import Asked, CandidateSource, Found
 from streams.retrieval.blend import Retriever
 from streams.retrieval.counters import Counters
 from streams.retrieval.related import related
-from streams.store.base import Change
+from streams.store.base import Row
 from tests.unit.building import T0, event
 
 TODAY = T0 // DAY_MS
@@ -35,12 +35,12 @@ class Shop:
 
     def sold(self, day: int = TODAY, signal: str = "p", partition: int = 0, **counts: int) -> "Shop":
         """Set how often each item got a signal on a day."""
-        self.counters.apply([Change(partition, [(f"i:{i}", f"{day}:{signal}", n) for i, n in counts.items()])])
+        self.counters.apply(partition, [Row(f"i:{i}", [f"{day}:{signal}"], [n]) for i, n in counts.items()])
         return self
 
     def together(self, first: str, then: str, value: int = 1000, month: int = MONTH, partition: int = 0) -> "Shop":
         """Set how much `then` came after `first`."""
-        self.counters.apply([Change(partition, [(f"n:{first}", f"{month}:{then}", value)])])
+        self.counters.apply(partition, [Row(f"n:{first}", [f"{month}:{then}"], [value])])
         return self
 
     def asked(self, kind: str = "for_you", state: UserState = EMPTY, at_ms: int = T0, **fields: Any) -> Asked:

@@ -17,6 +17,7 @@ from streams.pipeline import Outcome
 from streams.store import base
 from streams.store.base import Position
 from streams.store.memory import MemoryStore
+from tests.support import counter_values
 from tests.unit.building import (
     DAY,
     HOUR,
@@ -119,7 +120,7 @@ def test_a_repeat_is_counted_and_changes_nothing() -> None:
 
 
 async def counters(store: MemoryStore, partitions: int = 1) -> dict[tuple[int, str, str], int]:
-    return {(p, *where): n for p in range(partitions) async for c in store.counts(p) for *where, n in c.values}
+    return {(p, *where): n for p in range(partitions) async for c in store.counts(p) for *where, n in counter_values(c)}
 
 
 def test_what_is_no_event_becomes_a_dead_letter_and_the_rest_goes_on() -> None:

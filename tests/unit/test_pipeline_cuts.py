@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from streams.store.memory import MemoryStore
+from tests.support import counter_values
 from tests.unit.building import RowRanker, at, item, records, run_all, started, states, wire
 
 ITEMS = [item(f"i{n}", title=f"thing {n}", price=n) for n in range(12)]
@@ -42,7 +43,7 @@ async def outcome(size: int, batch: int, cached_users: int) -> dict[str, Any]:
     bodies = [(m.topic, json.loads(m.value)) for one in outcomes for m in one.outbox[0]]
     return {
         "states": await states(store),
-        "counters": {(row, name): n async for change in store.counts(0) for row, name, n in change.values},
+        "counters": {(row, name): n async for change in store.counts(0) for row, name, n in counter_values(change)},
         "stats": await store.stats([0]),
         "published": [(topic, {**body, "at_ms": 0, "latency_ms": 0}) for topic, body in bodies],
     }

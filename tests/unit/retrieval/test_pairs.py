@@ -30,10 +30,16 @@ def random_sets(seed: int, items: int, count: int) -> list[Set]:
     ]  # fmt: skip
 
 
+def put(pairs: Pairs, *sets: Set) -> None:
+    for partition, month, item, other, value in sets:
+        columns = (np.array([number]) for number in (item, month, other, value))
+        pairs.set(partition, *columns)
+
+
 def applied(known: Catalogue, sets: list[Set]) -> Pairs:
     pairs = Pairs(known)
     for one in sets:
-        pairs.set(*one)
+        put(pairs, one)
     return pairs
 
 
@@ -62,7 +68,7 @@ def test_it_is_the_definition_whenever_it_is_read(items: int, count: int) -> Non
     pairs = Pairs(known)
     drawn = random.Random(1)
     for n, one in enumerate(sets, 1):
-        pairs.set(*one)
+        put(pairs, one)
         if n % (count // 5) == 0 or n == count:
             for item in drawn.sample(range(items), 3):
                 assert read(pairs, item) == naive(known, sets[:n], item)
@@ -86,7 +92,7 @@ def test_ties_dont_depend_on_the_order_in_which_items_were_seen() -> None:
     for known in (forwards, backwards):
         pairs = Pairs(known)
         for n in range(1, size):
-            pairs.set(0, NOW, known.index["i0"], known.index[f"i{n}"], 1000)
+            put(pairs, (0, NOW, known.index["i0"], known.index[f"i{n}"], 1000))
         chosen.append({known.ids[item] for item, _ in read(pairs, known.index["i0"])})
     assert chosen[0] == chosen[1]
     assert len(chosen[0]) == p.MAX_NEIGHBOURS
@@ -101,7 +107,7 @@ def test_forward_counts_double() -> None:
 def test_a_pruned_counter_is_gone() -> None:
     pairs = applied(catalogue(3), [(0, NOW, 0, 1, 1000), (0, NOW, 0, 2, 1)])
     assert len(read(pairs, 0)) == 2
-    pairs.set(0, NOW, 0, 1, 0)
+    put(pairs, (0, NOW, 0, 1, 0))
     assert read(pairs, 0) == [(2, 1.0)]
     assert read(pairs, 1) == []
 
@@ -109,7 +115,7 @@ def test_a_pruned_counter_is_gone() -> None:
 def test_a_new_month_ages_all_the_others() -> None:
     pairs = applied(catalogue(4), [(0, NOW, 0, 1, 1000)])
     assert read(pairs, 0) == [(1, 1000.0)]
-    pairs.set(0, NOW + p.HALF_LIFE_BUCKETS, 2, 3, 1)
+    put(pairs, (0, NOW + p.HALF_LIFE_BUCKETS, 2, 3, 1))
     assert read(pairs, 0) == [(1, 500.0)]
 
 
@@ -127,19 +133,19 @@ def test_nobody_is_known_of_a_new_item() -> None:
     assert read(Pairs(catalogue(1)), 0) == []
 
 
-def test_what_waits_is_merged_beyond_a_bound_and_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(p, "MAX_WAITING_ROWS", 10)
-    known, sets = catalogue(60), random_sets(5, 60, 500)
-    pairs = applied(known, sets)
-    pairs.merge_some()
-    assert len(pairs._waiting) == 10  # noqa: SLF001 (the bound itself)
+@pytest.mark.parametrize("at_once", [1, 7, 4_000])
+def test_many_changes_at_once_are_the_same_as_one_by_one(at_once: int) -> None:
+    known, sets = catalogue(60), [(0, *one[1:]) for one in random_sets(5, 60, 4_000)]
+    pairs = Pairs(known)
+    for start in range(0, len(sets), at_once):
+        _, months, items, others, values = np.array(sets[start : start + at_once]).T
+        pairs.set(0, items, months, others, values)
     assert all(read(pairs, item) == naive(known, sets, item) for item in range(60))
 
 
-def test_rows_are_compact() -> None:
-    pairs = applied(catalogue(10), random_sets(6, 10, 200))
-    for item in range(10):
-        pairs.neighbours(item)
-    for keys, values in pairs._rows.values():  # noqa: SLF001 (the promise of the module)
-        assert (keys.dtype, values.dtype) == (np.int64, np.int32)
-        assert np.all(keys[1:] > keys[:-1])
+def test_rows_are_sorted_and_their_room_is_bounded() -> None:
+    pairs = applied(catalogue(10), random_sets(6, 10, 2_000))
+    assert (pairs._keys.dtype, pairs._values.dtype) == (np.int64, np.int32)  # noqa: SLF001 (the promise of the module)
+    for start, size, room in pairs._rows.tolist():  # noqa: SLF001
+        assert np.all(np.diff(pairs._keys[start : start + size]) > 0)  # noqa: SLF001
+        assert size <= room <= max(4, 2 * size + 2) or size < 4

@@ -32,10 +32,16 @@ def random_sets(seed: int, items: int, count: int, days: int = 400) -> list[Set]
     ]  # fmt: skip
 
 
+def put(popularity: Popularity, *sets: Set) -> None:
+    for partition, item_, day, signal, value in sets:
+        columns = (np.array([number]) for number in (item_, day, pop.SIGNAL_CODES[signal], value))
+        popularity.set(partition, *columns)
+
+
 def applied(known: Catalogue, sets: list[Set]) -> Popularity:
     popularity = Popularity(known)
     for one in sets:
-        popularity.set(*one)
+        put(popularity, one)
     return popularity
 
 
@@ -55,7 +61,7 @@ def test_it_is_the_definition_whenever_it_is_read(span: Span) -> None:
     known, sets = catalogue(20), random_sets(1, 20, 3_000)
     popularity = Popularity(known)
     for n, one in enumerate(sets, 1):
-        popularity.set(*one)
+        put(popularity, one)
         if n % 500 == 0 or n < 5:
             assert popularity.counts(span, 20).tolist() == naive(sets[:n], 20, span)
 
@@ -85,7 +91,7 @@ def test_a_value_is_absolute_so_a_repeat_does_no_harm() -> None:
 def test_what_weighs_nothing_any_more_is_not_kept() -> None:
     sets = [(0, n % 5, TODAY + 5 * n, "v", 1) for n in range(100)]
     popularity = applied(catalogue(5), sets)
-    popularity.set(0, 0, TODAY, "v", 9)
+    put(popularity, (0, 0, TODAY, "v", 9))
     for kept in (popularity._values, popularity._days):  # noqa: SLF001 (the bound itself)
         assert len(kept) == pop.KEPT_DAYS // 5 + 1
 
@@ -114,7 +120,7 @@ def test_the_best_follow_changes_of_counts_and_catalogue() -> None:
     known = catalogue(3)
     popularity = applied(known, [(0, 0, TODAY, "v", 1), (0, 1, TODAY, "v", 2)])
     assert popularity.best("popular").tolist() == [1, 0]
-    popularity.set(0, 2, TODAY, "v", 3)
+    put(popularity, (0, 2, TODAY, "v", 3))
     assert popularity.best("popular").tolist() == [2, 1, 0]
     known.delete("i1")
     assert popularity.best("popular").tolist() == [2, 0]
