@@ -76,7 +76,8 @@ class Recommender:
         catalogue = self.catalogue
         history = History.of(ask.state, catalogue)
         seeds = self._seeds(ask, history)
-        goes_with = related(self.counters, len(catalogue), seeds)
+        self.retriever.fit_slots(len(catalogue))
+        goes_with = related(self.counters, seeds, self.retriever.slots)
         asked = Asked(ask.request, ask.at_ms, ask.state, history, seeds, goes_with, catalogue, self.counters)
         candidates = self.retriever.find(asked)
         self.retriever.fit_slots(len(catalogue))

@@ -4,18 +4,28 @@ Everything is as of the request's time and the counters' snapshot. Row order of 
 tensor contract; all are finite, and most lie between 0 and 5.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inference.tensors import FEATURES, HASH_BUCKETS, HISTORY
+from streams.compiled import compiled
 from streams.features import touch as t
 from streams.features.item import LEVELS, NO_CODE, Catalogue
 from streams.features.user import UserState
 
 Array = NDArray[np.float64]
-_ROW = {name: row for row, name in enumerate(FEATURES)}
+(
+    _OWN, _OWN_BOUGHT, _OWN_RATE, _OWN_DAYS, _OWN_PLACE, _OWN_SHARE, _OWN_DUE, _OWN_GAP, _OWN_TOUCHES, _OWN_CLICKED,
+    _OWN_CARTED, _OWN_LIKED, _OWN_UNCARTED,
+) = (FEATURES.index(name) for name in FEATURES if name.startswith("own"))  # fmt: skip
+_PAIRS, _DEMAND = FEATURES.index("pair_total"), FEATURES.index("popular")
+_CATEGORY, _BRAND = FEATURES.index("category_0"), FEATURES.index("brand")
+_PRICE, _USER = FEATURES.index("price"), FEATURES.index("user_baskets")
+_SEPARATE = 3
+"""Seeds that have a column of their own."""
 _DAY_MIN = 1440.0
 _NEW_MS = 30 * 86_400_000
 _MAX_DUE = 4.0
@@ -83,58 +93,24 @@ def features(
 
     `slots` is scratch, shape (>= len(catalogue),), all -1, and is left so.
     """
-    encoded = np.zeros((len(FEATURES), len(candidates.items)), np.float32)
-    _own(encoded, state, history, candidates, t.minutes(at_ms), slots)
-    whole = {
-        "user_baskets": np.log1p(state.baskets),
-        "user_items": np.log1p(len(state.items)),
-        "user_away": _away(history, at_ms),
-        "kind_similar": float(kind == "similar"),
-        "kind_bundle": float(kind == "bundle"),
-        "kind_search": float(kind == "search"),
-    }
-    for name, column in (_covisitation(candidates) | _content(history, candidates, catalogue, at_ms) | whole).items():
-        encoded[_ROW[name]] = column
-    return np.ascontiguousarray(encoded.T)
-
-
-def _own(
-    encoded: NDArray[np.float32],
-    state: UserState,
-    history: History,
-    candidates: Candidates,
-    now_min: int,
-    slots: NDArray[np.int32],
-) -> None:
-    """Write what the user did with each candidate before into the rows of `encoded` (F, K), all 0."""
-    slots[history.items] = np.arange(len(history.items), dtype=np.int32)
-    places = slots[candidates.items]
-    slots[history.items] = -1
-    owned = np.flatnonzero(places >= 0)
-    if not len(owned):
-        return
-    place = places[owned]
-    touches = history.touches.at(place)
-    days = np.maximum(0.0, now_min - touches.last_min) / _DAY_MIN
-    gap = touches.span_days / np.maximum(1, touches.bought - 1)
-    repeated = touches.bought > 1
-    columns = {
-        "own": 1.0,
-        "own_bought": np.log1p(touches.bought),
-        "own_rate": np.log1p(touches.rate * 0.5 ** (days * _DAY_MIN / t.RATE_HALF_LIFE_MIN)),
-        "own_days": np.log1p(np.minimum(days, _FAR_DAYS)),
-        "own_place": 1.0 / (1.0 + place),
-        "own_share": touches.bought / max(1, state.baskets),
-        "own_due": np.where(repeated, np.minimum(days / np.maximum(gap, 0.5), _MAX_DUE), 0.0),
-        "own_gap": np.where(repeated, np.log1p(gap), 0.0),
-        "own_touches": np.log1p(touches.touches),
-        "own_clicked": (touches.signal == t.CLICK) | (touches.signal == t.VIEW),
-        "own_carted": touches.signal == t.CART,
-        "own_liked": touches.signal == t.LIKED,
-        "own_uncarted": touches.signal == t.UNCART,
-    }
-    for name, column in columns.items():
-        encoded[_ROW[name], owned] = column
+    encoded = np.zeros((len(candidates.items), len(FEATURES)), np.float32)
+    items, own = candidates.items, history.items
+    _own(encoded, items, own, *history.touches, state.baskets, t.minutes(at_ms), slots)
+    _goes_with(encoded, candidates.pairs, candidates.popular, candidates.trend, candidates.fused)
+    weights = 0.2 + history.touches.rate
+    for level in range(LEVELS):
+        _share(encoded, _CATEGORY + level, catalogue.category[:, level], items, own, weights)
+    _share(encoded, _BRAND, catalogue.brand, items, own, weights)
+    _price_and_age(encoded, items, own, catalogue.log_price, catalogue.created_ms, at_ms)
+    encoded[:, _USER:] = (
+        np.log1p(state.baskets),
+        np.log1p(len(state.items)),
+        _away(history, at_ms),
+        kind == "similar",
+        kind == "bundle",
+        kind == "search",
+    )
+    return encoded
 
 
 def _away(history: History, at_ms: int) -> float:
@@ -142,61 +118,114 @@ def _away(history: History, at_ms: int) -> float:
     if not len(history.items):
         return 0.0
     days = max(0, t.minutes(at_ms) - int(history.touches.last_min.max())) / _DAY_MIN
-    return float(np.log1p(min(days, _FAR_DAYS)))
+    return math.log1p(min(days, _FAR_DAYS))
 
 
-def _covisitation(candidates: Candidates) -> dict[str, Array]:
-    """Say how each candidate goes with the latest items, and how popular it is."""
-    pairs = np.zeros((SEEDS, len(candidates.items)))
-    pairs[: len(candidates.pairs)] = candidates.pairs
-    scaled = np.log1p(pairs)
-    popular, trend = np.log1p(candidates.popular), np.log1p(candidates.trend)
-    return {
-        "pair_total": np.log1p(pairs.sum(axis=0)),
-        "pair_last": scaled[0],
-        "pair_second": scaled[1],
-        "pair_third": scaled[2],
-        "pair_best": scaled.max(axis=0),
-        "pair_hits": (pairs > 0).mean(axis=0),
-        "popular": popular,
-        "trend": trend,
-        "rising": trend - popular,
-        "fused": np.log1p(100.0 * candidates.fused),
-    }
+@compiled
+def _own(
+    encoded: NDArray[np.float32],
+    items: NDArray[np.int64],
+    own: NDArray[np.int64],
+    last_min: NDArray[np.int64],
+    signal: NDArray[np.int64],
+    touches: NDArray[np.int64],
+    bought: NDArray[np.int64],
+    rate: Array,
+    span_days: NDArray[np.int64],
+    baskets: int,
+    now_min: int,
+    slots: NDArray[np.int32],
+) -> None:
+    """Write what the user did with each candidate (K,) before; `own` (N,) and the columns of its touches (N,)."""
+    for n in range(len(own)):
+        slots[own[n]] = n
+    for k in range(len(items)):
+        n = slots[items[k]]
+        if n < 0:
+            continue
+        age_min = max(0, now_min - last_min[n])
+        days = age_min / _DAY_MIN
+        encoded[k, _OWN] = 1.0
+        encoded[k, _OWN_BOUGHT] = math.log1p(bought[n])
+        encoded[k, _OWN_RATE] = math.log1p(rate[n] * 0.5 ** (age_min / t.RATE_HALF_LIFE_MIN))
+        encoded[k, _OWN_DAYS] = math.log1p(min(days, _FAR_DAYS))
+        encoded[k, _OWN_PLACE] = 1.0 / (1.0 + n)
+        encoded[k, _OWN_SHARE] = bought[n] / max(1, baskets)
+        if bought[n] > 1:
+            gap = span_days[n] / (bought[n] - 1)
+            encoded[k, _OWN_DUE] = min(days / max(gap, 0.5), _MAX_DUE)
+            encoded[k, _OWN_GAP] = math.log1p(gap)
+        encoded[k, _OWN_TOUCHES] = math.log1p(touches[n])
+        encoded[k, _OWN_CLICKED] = signal[n] == t.CLICK or signal[n] == t.VIEW
+        encoded[k, _OWN_CARTED] = signal[n] == t.CART
+        encoded[k, _OWN_LIKED] = signal[n] == t.LIKED
+        encoded[k, _OWN_UNCARTED] = signal[n] == t.UNCART
+    for n in range(len(own)):
+        slots[own[n]] = -1
 
 
-def _content(history: History, candidates: Candidates, catalogue: Catalogue, at_ms: int) -> dict[str, Array]:
-    """Say how each candidate fits what the user's items are: category, brand, price."""
-    items = candidates.items
-    weights = 0.2 + history.touches.rate
-    prices = catalogue.log_price[items].astype(np.float64)
-    own_prices = catalogue.log_price[history.items]
-    known = own_prices[np.isfinite(own_prices)]
-    mean_price = float(known.mean()) if len(known) else np.nan
-    columns = {
-        f"category_{level}": _share(catalogue.category[history.items, level], weights, catalogue.category[items, level])
-        for level in range(LEVELS)
-    }
-    age = at_ms - catalogue.created_ms[items]
-    return columns | {
-        "brand": _share(catalogue.brand[history.items], weights, catalogue.brand[items]),
-        "price": _known(prices),
-        "price_gap": _known(prices - mean_price),
-        "new": ((catalogue.created_ms[items] > 0) & (age < _NEW_MS)).astype(float),
-    }
+@compiled
+def _goes_with(encoded: NDArray[np.float32], pairs: Array, popular: Array, trend: Array, fused: Array) -> None:
+    """Write how each candidate (K,) goes with the latest items, `pairs` (S, K), and how popular it is."""
+    for k in range(len(fused)):
+        total, best, hits = 0.0, 0.0, 0
+        for seed in range(len(pairs)):
+            says = pairs[seed, k]
+            if says > 0.0:
+                total, best, hits = total + says, max(best, says), hits + 1
+                if seed < _SEPARATE:
+                    encoded[k, _PAIRS + 1 + seed] = math.log1p(says)
+        encoded[k, _PAIRS] = math.log1p(total)
+        encoded[k, _PAIRS + 4] = math.log1p(best)
+        encoded[k, _PAIRS + 5] = hits / SEEDS
+        log_popular, log_trend = math.log1p(popular[k]), math.log1p(trend[k])
+        encoded[k, _DEMAND] = log_popular
+        encoded[k, _DEMAND + 1] = log_trend
+        encoded[k, _DEMAND + 2] = log_trend - log_popular
+        encoded[k, _DEMAND + 3] = math.log1p(100.0 * fused[k])
 
 
-def _known(prices: Array) -> Array:
-    """Return 0 where a price is unknown; `np.nan_to_num` looks for infinities, too, and takes three times as long."""
-    return np.where(np.isnan(prices), 0.0, prices)
+@compiled
+def _share(
+    encoded: NDArray[np.float32],
+    column: int,
+    codes: NDArray[np.int32],
+    items: NDArray[np.int64],
+    own: NDArray[np.int64],
+    weights: Array,
+) -> None:
+    """Write which share of the user's weight (N,) lies on the code of each candidate; NO_CODE is nobody's."""
+    highest = NO_CODE
+    for item in own:
+        highest = max(highest, codes[item])
+    mass, total = np.zeros(highest + 1), 0.0
+    for n in range(len(own)):
+        mass[codes[own[n]]] += weights[n]
+        total += weights[n]
+    for k in range(len(items)):
+        code = codes[items[k]]
+        if NO_CODE < code <= highest:
+            encoded[k, column] = mass[code] / total
 
 
-def _share(own: NDArray[np.int32], weights: Array, wanted: NDArray[np.int32]) -> Array:
-    """Return which share of the user's weight lies on the code of each candidate."""
-    if not len(own):
-        return np.zeros(len(wanted))
-    size = int(max(own.max(), wanted.max(initial=0))) + 1
-    mass = np.bincount(own, weights, size)
-    mass[NO_CODE] = 0.0
-    share: Array = mass[wanted] / weights.sum()
-    return share
+@compiled
+def _price_and_age(
+    encoded: NDArray[np.float32],
+    items: NDArray[np.int64],
+    own: NDArray[np.int64],
+    log_price: NDArray[np.float32],
+    created_ms: NDArray[np.int64],
+    at_ms: int,
+) -> None:
+    """Write the price of each candidate, beside the user's usual one, and whether it is new; 0 where unknown."""
+    total, known = 0.0, 0
+    for item in own:
+        if math.isfinite(log_price[item]):
+            total, known = total + log_price[item], known + 1
+    for k in range(len(items)):
+        price, created = float(log_price[items[k]]), created_ms[items[k]]
+        if not math.isnan(price):
+            encoded[k, _PRICE] = price
+            if known:
+                encoded[k, _PRICE + 1] = price - total / known
+        encoded[k, _PRICE + 2] = created > 0 and at_ms - created < _NEW_MS

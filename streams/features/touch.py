@@ -18,7 +18,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from streams.compiled import compiled
 from streams.contracts.wire import MIN_AT_MS
+
+Whole = NDArray[np.int64]
 
 UNCART, VIEW, CLICK, CART, PURCHASE, LIKED, DISLIKED, REVIEW = range(8)
 """Codes of the last signal; a rating is LIKED from 4 up, DISLIKED up to 2, REVIEW between."""
@@ -47,17 +50,12 @@ class Touch(NamedTuple):
 class Touches(NamedTuple):
     """Many words, unpacked: arrays of shape (N,), as in `Touch`."""
 
-    last_min: NDArray[np.int64]
-    signal: NDArray[np.int64]
-    touches: NDArray[np.int64]
-    bought: NDArray[np.int64]
+    last_min: Whole
+    signal: Whole
+    touches: Whole
+    bought: Whole
     rate: NDArray[np.float64]
-    span_days: NDArray[np.int64]
-
-    def at(self, places: NDArray[np.int32]) -> "Touches":
-        """Return those at `places` (M,), in that order."""
-        last_min, signal, touches, bought, rate, span_days = (column[places] for column in self)
-        return Touches(last_min, signal, touches, bought, rate, span_days)  # type: ignore[arg-type]
+    span_days: Whole
 
 
 def last_minute(word: int) -> int:
@@ -90,17 +88,25 @@ def unpack(word: int) -> Touch:
 
 def unpack_all(words: NDArray[np.uint64]) -> Touches:
     """Undo `pack` for an array of words, shape (N,)."""
-    signal = (words >> np.uint64(_SIGNAL) & np.uint64(7)).astype(np.int64)
-    bought = (words >> np.uint64(_BOUGHT) & np.uint64(_MAX_BOUGHT)).astype(np.int64)
-    single = (signal == PURCHASE) & (bought == 0)
-    return Touches(
-        last_min=(words & np.uint64(_MAX_LAST)).astype(np.int64),
-        signal=signal,
-        touches=(words >> np.uint64(_TOUCHES) & np.uint64(_MAX_TOUCHES)).astype(np.int64),
-        bought=np.where(single, 1, bought),
-        rate=np.where(single, 1.0, (words >> np.uint64(_RATE) & np.uint64(_MAX_RATE)) / _RATE_UNIT),
-        span_days=(words >> np.uint64(_SPAN)).astype(np.int64),
-    )
+    return Touches(*_unpack_all(words))
+
+
+@compiled
+def _unpack_all(words: NDArray[np.uint64]) -> tuple[Whole, Whole, Whole, Whole, NDArray[np.float64], Whole]:
+    size = len(words)
+    last_min, signal, touches = np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size, np.int64)
+    bought, rate, span_days = np.empty(size, np.int64), np.empty(size, np.float64), np.empty(size, np.int64)
+    for n in range(size):
+        word = words[n]
+        last_min[n] = word & np.uint64(_MAX_LAST)
+        signal[n] = word >> np.uint64(_SIGNAL) & np.uint64(7)
+        touches[n] = word >> np.uint64(_TOUCHES) & np.uint64(_MAX_TOUCHES)
+        bought[n] = word >> np.uint64(_BOUGHT) & np.uint64(_MAX_BOUGHT)
+        rate[n] = (word >> np.uint64(_RATE) & np.uint64(_MAX_RATE)) / _RATE_UNIT
+        span_days[n] = word >> np.uint64(_SPAN)
+        if signal[n] == PURCHASE and bought[n] == 0:
+            bought[n], rate[n] = 1, 1.0
+    return last_min, signal, touches, bought, rate, span_days
 
 
 def basket_at(word: int, at_min: int) -> bool:

@@ -32,7 +32,10 @@ class Asked:
 
 
 class Found(NamedTuple):
-    """Candidates of one source, best first: catalogue indices (N,), and for each the item that led there or -1."""
+    """Candidates of one source, best first: catalogue indices (N,), and for each the item that led there or -1.
+
+    Of an item that comes twice, the first place counts.
+    """
 
     items: NDArray[np.int64]
     because: NDArray[np.int64]

@@ -9,13 +9,14 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from streams.compiled import compiled
 from streams.features.encode import Candidates
 from streams.retrieval.arrivals import Arrivals
 from streams.retrieval.base import NOTHING, Asked, CandidateSource, Found
 from streams.retrieval.covisit import Covisit
 from streams.retrieval.filters import allowed
 from streams.retrieval.floor import Floor
-from streams.retrieval.grouping import group
+from streams.retrieval.ordering import best_first
 from streams.retrieval.repeat import Repeat
 from streams.retrieval.title import TitleWords
 from streams.retrieval.trending import Best, TrendingInCategory
@@ -69,21 +70,15 @@ class Retriever:
 
     def _blend(self, asked: Asked, found: dict[int, Found]) -> Candidates:
         items = np.concatenate([f.items for f in found.values()])
-        because = np.concatenate([f.because for f in found.values()])
-        sources = np.repeat(list(found), [len(f.items) for f in found.values()])
-        says = np.concatenate(
-            [self._weight(number) / (RANK_OFFSET + np.arange(len(f.items))) for number, f in found.items()]
-        )
-        unique, where = group(items)
-        fused = np.bincount(where, says, len(unique)).astype(np.float64)
-        loudest = np.zeros(len(unique), np.int64)
-        order = np.argsort(says, kind="stable")
-        loudest[where[order]] = order
+        offsets = np.zeros(len(found) + 1, np.int64)
+        np.cumsum([len(f.items) for f in found.values()], out=offsets[1:])
+        weights = np.array([self._weight(number) for number in found])
+        unique, fused, loudest, by = _fuse(items, offsets, weights, self.slots)
         ok = np.flatnonzero(allowed(asked, unique))
         limit = len(ok) if asked.request.kind == "rerank" else self.limit
-        best = ok[np.lexsort((asked.catalogue.digest[unique[ok]], -fused[ok]))[:limit]]
-        chosen, spoken = unique[best], loudest[best]
-        return self._candidates(asked, chosen, sources[spoken], because[spoken], fused[best])
+        best = ok[best_first(fused[ok], asked.catalogue.digest[unique[ok]], limit)]
+        because = np.concatenate([f.because for f in found.values()])[loudest[best]]
+        return self._candidates(asked, unique[best], np.array(list(found))[by[best]], because, fused[best])
 
     def _candidates(
         self,
@@ -108,12 +103,63 @@ class Retriever:
     def _pairs(self, asked: Asked, items: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the co-visitation of each seed with each candidate, shape (S, K)."""
         pairs, found = np.zeros((len(asked.seeds), len(items))), asked.related
-        self.slots[items] = np.arange(len(items), dtype=np.int32)
-        slot = self.slots[found.items][found.place]
-        self.slots[items] = -1
-        here = slot >= 0
-        pairs[found.seed[here], slot[here]] = found.score[here]
+        _spread(found.items, found.place, found.score, found.offsets, items, self.slots, pairs)
         return pairs
 
     def _weight(self, number: int) -> float:
         return self._sources[number].weight if number < len(self._sources) else 1.0
+
+
+@compiled
+def _fuse(
+    items: NDArray[np.int64],
+    offsets: NDArray[np.int64],
+    weights: NDArray[np.float64],
+    slots: NDArray[np.int32],
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
+    """Fuse the lists from `offsets`[s] to `offsets`[s + 1] of `items` (N,), of weight `weights` (S,).
+
+    Returns the different items (U,), their scores, the place in `items` that says most for each, and its list.
+    """
+    size, found = len(items), 0
+    unique, fused, best = np.empty(size, np.int64), np.zeros(size), np.zeros(size)
+    loudest, by, last = np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size, np.int64)
+    for source in range(len(weights)):
+        for n in range(offsets[source], offsets[source + 1]):
+            says = weights[source] / (RANK_OFFSET + (n - offsets[source]))
+            at = slots[items[n]]
+            if at < 0:
+                at = slots[items[n]] = found
+                unique[at], last[at] = items[n], -1
+                found += 1
+            if last[at] == source:
+                continue  # a source says its word once, where an item comes first
+            last[at] = source
+            fused[at] += says
+            if says >= best[at]:
+                best[at], loudest[at], by[at] = says, n, source
+    for at in range(found):
+        slots[unique[at]] = -1
+    return unique[:found], fused[:found], loudest[:found], by[:found]
+
+
+@compiled
+def _spread(
+    found: NDArray[np.int64],
+    place: NDArray[np.int32],
+    score: NDArray[np.float64],
+    offsets: NDArray[np.int64],
+    candidates: NDArray[np.int64],
+    slots: NDArray[np.int32],
+    pairs: NDArray[np.float64],
+) -> None:
+    """Write what each seed says for each candidate (K,) into `pairs` (S, K); the first four are of `Related`."""
+    for k in range(len(candidates)):
+        slots[candidates[k]] = k
+    for seed in range(len(offsets) - 1):
+        for n in range(offsets[seed], offsets[seed + 1]):
+            k = slots[found[place[n]]]
+            if k >= 0:
+                pairs[seed, k] = score[n]
+    for k in range(len(candidates)):
+        slots[candidates[k]] = -1

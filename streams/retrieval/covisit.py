@@ -1,8 +1,7 @@
 """What others went on to, and came from, around the items this user touched last."""
 
-import numpy as np
-
 from streams.retrieval.base import Asked, Found
+from streams.retrieval.ordering import best_first
 
 LIMIT = 200
 
@@ -17,8 +16,5 @@ class Covisit:
     def find(self, asked: Asked) -> Found:
         """Return what goes with the seeds, best first."""
         found = asked.related
-        best = np.lexsort((asked.catalogue.digest[found.items], -found.total))[:LIMIT]
-        strongest = np.zeros(len(found.items), np.int64)
-        by_strength = np.argsort(found.score, kind="stable")
-        strongest[found.place[by_strength]] = found.seed[by_strength]  # the last write, of the strongest, stays
-        return Found(found.items[best], asked.seeds[strongest[best]])
+        best = best_first(found.total, asked.catalogue.digest[found.items], LIMIT)
+        return Found(found.items[best], asked.seeds[found.leader[best]])

@@ -10,43 +10,79 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from streams.compiled import compiled
 from streams.retrieval.counters import Counters
-from streams.retrieval.grouping import group
 
 SEED_DECAY = 0.8
-DAMP = 0.8
 SEED_POWER, ITEM_POWER = 0.3, 0.2
+_UNIT = 1 << 16
+"""What `popularity` counts one signal as."""
 
 
 class Related(NamedTuple):
     """What goes with the seeds of a request.
 
-    `items` (U,) are the different items found and `total` (U,) their scores. The M single contributions are `score`,
-    of the seed `seed` (0 to S - 1) for the item at `place` in `items`, each of shape (M,).
+    `items` (U,) are the different items found, `total` (U,) their scores and `leader` (U,) the seed that says most for
+    each. The single contributions are `score` (M,) for the items at `place` (M,), those of seed s from `offsets`[s] to
+    `offsets`[s + 1]; `offsets` (S + 1,).
     """
 
     items: NDArray[np.int64]
     total: NDArray[np.float64]
-    seed: NDArray[np.int64]
-    place: NDArray[np.int64]
+    leader: NDArray[np.int64]
+    place: NDArray[np.int32]
     score: NDArray[np.float64]
+    offsets: NDArray[np.int64]
 
 
-def related(counters: Counters, size: int, seeds: NDArray[np.int64]) -> Related:
-    """Score what goes with `seeds` (S,), the most telling first; `size` is that of the catalogue."""
+_NOTHING = np.empty(0, np.int64)
+_ALONE = Related(_NOTHING, np.empty(0), _NOTHING, np.empty(0, np.int32), np.empty(0), np.zeros(1, np.int64))
+
+
+def related(counters: Counters, seeds: NDArray[np.int64], slots: NDArray[np.int32]) -> Related:
+    """Score what goes with `seeds` (S,), the most telling first.
+
+    `slots` is scratch, shape (>= size of the catalogue,), all -1, and is left so.
+    """
     rows = [counters.pairs.neighbours(seed) for seed in seeds.tolist()]
     if not rows:
-        nothing = np.empty(0, np.int64)
-        return Related(nothing, np.empty(0), nothing, nothing, np.empty(0))
-    popular = counters.popularity.counts("popular", size)
-    seed = np.repeat(np.arange(len(rows)), [len(row.items) for row in rows])
-    items, place = group(np.concatenate([row.items for row in rows]))
-    said = SEED_DECAY ** np.arange(len(rows)) / _baskets(popular[seeds]) ** SEED_POWER
-    heard = 1.0 / _baskets(popular[items]) ** ITEM_POWER
-    score = np.concatenate([row.weights for row in rows]) ** DAMP * said[seed] * heard[place]
-    return Related(items, np.bincount(place, score, len(items)).astype(np.float64), seed, place, score)
+        return _ALONE
+    popular = counters.popularity.counts("popular", len(slots))
+    offsets = np.zeros(len(rows) + 1, np.int64)
+    np.cumsum([len(row.items) for row in rows], out=offsets[1:])
+    said = SEED_DECAY ** np.arange(len(rows)) / (popular[seeds] / _UNIT + 1.0) ** SEED_POWER
+    items = np.concatenate([row.items for row in rows])
+    damped = np.concatenate([row.damped for row in rows])
+    return Related(*_relate(items, damped, offsets, said, popular, slots), offsets)
 
 
-def _baskets(popular: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Bring decayed, weighted counts back to the size of counts, plus one."""
-    return popular / (1 << 16) + 1.0
+@compiled
+def _relate(
+    items: NDArray[np.int64],
+    damped: NDArray[np.float64],
+    offsets: NDArray[np.int64],
+    said: NDArray[np.float64],
+    popular: NDArray[np.int64],
+    slots: NDArray[np.int32],
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64], NDArray[np.int32], NDArray[np.float64]]:
+    """Return `items`, `total`, `leader`, `place` and `score` of `Related`."""
+    size, found = len(items), 0
+    unique, total = np.empty(size, np.int64), np.zeros(size)
+    heard, best, leader = np.empty(size), np.zeros(size), np.empty(size, np.int64)
+    place, score = np.empty(size, np.int32), np.empty(size)
+    for seed in range(len(said)):
+        for n in range(offsets[seed], offsets[seed + 1]):
+            item = items[n]
+            at = slots[item]
+            if at < 0:
+                at = slots[item] = found
+                unique[at] = item
+                heard[at] = 1.0 / (popular[item] / _UNIT + 1.0) ** ITEM_POWER
+                found += 1
+            place[n], score[n] = at, damped[n] * said[seed] * heard[at]
+            total[at] += score[n]
+            if score[n] >= best[at]:
+                best[at], leader[at] = score[n], seed
+    for at in range(found):
+        slots[unique[at]] = -1
+    return unique[:found], total[:found], leader[:found], place, score

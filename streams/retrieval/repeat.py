@@ -4,6 +4,7 @@ import numpy as np
 
 from streams.features import touch as t
 from streams.retrieval.base import NOTHING, Asked, Found
+from streams.retrieval.ordering import best_first
 
 LIMIT = 200
 _TOUCH_VALUE = 0.05
@@ -23,7 +24,5 @@ class Repeat:
         if not len(items):
             return NOTHING
         age = np.maximum(0, t.minutes(asked.at_ms) - touches.last_min)
-        score = touches.rate * 0.5 ** (age / t.RATE_HALF_LIFE_MIN)
-        score += _TOUCH_VALUE * touches.touches * 0.5 ** (age / t.RATE_HALF_LIFE_MIN)
-        order = np.lexsort((asked.catalogue.digest[items], -score))[:LIMIT]
-        return Found.of(items[order])
+        score = (touches.rate + _TOUCH_VALUE * touches.touches) * 0.5 ** (age / t.RATE_HALF_LIFE_MIN)
+        return Found.of(items[best_first(score, asked.catalogue.digest[items], LIMIT)])

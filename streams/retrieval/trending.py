@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from streams.features.item import NO_CODE
 from streams.retrieval.base import Asked, Found
+from streams.retrieval.ordering import best_first
 from streams.retrieval.popularity import Span
 
 CATEGORIES = 5
@@ -33,8 +34,8 @@ def wanted_categories(asked: Asked) -> list[int]:
 def _in_order(asked: Asked, codes: NDArray[np.int64], counts: NDArray[np.int64] | None = None) -> list[int]:
     """Order codes by `counts`, ties by digest: the numbers of codes differ from process to process."""
     digests = np.array([asked.catalogue.code_digests[code] for code in codes.tolist()], np.uint64)
-    order = np.lexsort((digests, np.zeros(len(codes)) if counts is None else -counts[codes]))
-    ordered: list[int] = codes[order].tolist()
+    scores = np.zeros(len(codes)) if counts is None else counts[codes].astype(np.float64)
+    ordered: list[int] = codes[best_first(scores, digests, len(codes))].tolist()
     return ordered
 
 
@@ -68,10 +69,8 @@ class TrendingInCategory:
 
 
 def _interleaved(lists: list[NDArray[np.int64]]) -> NDArray[np.int64]:
-    """Merge ranked lists by turns, without repeats."""
+    """Merge ranked lists by turns; what is in several of them comes several times."""
     if not lists:
         return np.empty(0, np.int64)
     rank = np.concatenate([np.arange(len(items)) for items in lists])
-    items = np.concatenate(lists)[np.argsort(rank, kind="stable")]
-    unique, first = np.unique(items, return_index=True)
-    return unique[np.argsort(first)]
+    return np.concatenate(lists)[np.argsort(rank, kind="stable")]

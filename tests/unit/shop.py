@@ -48,7 +48,8 @@ class Shop:
         ask = self.ask(kind, state, at_ms, **fields)
         history = History.of(state, self.catalogue)
         seeds = self.recommender._seeds(ask, history)  # noqa: SLF001 (what `prepare` gives to the sources)
-        found = related(self.counters, len(self.catalogue), seeds)
+        self.recommender.retriever.fit_slots(len(self.catalogue))
+        found = related(self.counters, seeds, self.recommender.retriever.slots)
         return Asked(ask.request, at_ms, state, history, seeds, found, self.catalogue, self.counters)
 
     def ask(self, kind: str = "for_you", state: UserState = EMPTY, at_ms: int = T0, **fields: Any) -> Ask:

@@ -74,13 +74,6 @@ def test_arrays_unpack_like_single_words() -> None:
     ]
 
 
-def test_places_pick_rows_in_order() -> None:
-    touches = t.unpack_all(np.array(random_words(2), np.uint64))
-    picked = touches.at(np.array([3, 1, 3], np.int32))
-    assert picked.last_min.tolist() == touches.last_min[[3, 1, 3]].tolist()
-    assert picked.rate.tolist() == touches.rate[[3, 1, 3]].tolist()
-
-
 def test_a_purchase_is_a_merge_with_one_basket() -> None:
     drawn = random.Random(3)
     for word in random_words(4):
