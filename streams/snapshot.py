@@ -73,7 +73,14 @@ class Snapshot:
             await asyncio.sleep(0)
 
     async def _take_counts(self, counters: Counters, changes: Sequence[Change]) -> None:
+        waiting: list[Change] = []
+        size = 0
         for change in changes:
             for start in range(0, len(change.rows), ROWS_AT_ONCE):
-                counters.apply(change.partition, change.rows[start : start + ROWS_AT_ONCE])
-                await asyncio.sleep(0)
+                waiting.append(Change(change.partition, change.rows[start : start + ROWS_AT_ONCE]))
+                size += len(waiting[-1].rows)
+                if size >= ROWS_AT_ONCE:
+                    counters.apply(waiting)
+                    waiting, size = [], 0
+                    await asyncio.sleep(0)
+        counters.apply(waiting)

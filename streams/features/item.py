@@ -33,6 +33,8 @@ class Catalogue:
         self.code_digests: list[int] = [0]
         self.codes_by_name: dict[str, set[int]] = {}
         self._by_category: dict[int, set[int]] = {}
+        self._members: dict[int, NDArray[np.int64]] = {}
+        self._members_version = -1
         self.postings: dict[str, set[int]] = {}
         self.version = 0
         self.price = np.zeros(_FIRST_SIZE, np.float64)
@@ -110,8 +112,14 @@ class Catalogue:
 
     def in_category(self, code: int) -> NDArray[np.int64]:
         """Return the indices of the items on a category path with this code, shape (N,), in no order."""
-        items = self._by_category.get(code, ())
-        return np.fromiter(items, np.int64, len(items))
+        if self._members_version != self.version:
+            self._members.clear()
+            self._members_version = self.version
+        members = self._members.get(code)
+        if members is None:
+            items = self._by_category.get(code, ())
+            members = self._members[code] = np.fromiter(items, np.int64, len(items))
+        return members
 
     def _code(self, name: tuple[str, ...] | str) -> int:
         """Return the code of a category path (tuple) or of a brand (str)."""

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from streams.compiled import compiled
 from streams.features.encode import Candidates
+from streams.ordering import best_first
 from streams.retrieval.arrivals import Arrivals
 from streams.retrieval.base import NOTHING, Asked, CandidateSource, Found
 from streams.retrieval.covisit import Covisit
 from streams.retrieval.filters import allowed
 from streams.retrieval.floor import Floor
-from streams.retrieval.ordering import best_first
 from streams.retrieval.repeat import Repeat
 from streams.retrieval.title import TitleWords
 from streams.retrieval.trending import Best, TrendingInCategory

@@ -13,7 +13,7 @@ from streams.features.counts import ITEM_ROW, NEXT_ROW
 from streams.features.item import Catalogue
 from streams.retrieval.pairs import Pairs
 from streams.retrieval.popularity import SIGNAL_CODES, Popularity
-from streams.store.base import Row
+from streams.store.base import Change, Row
 
 _CODE_SHIFT = 32
 _CODE_MASK = (1 << _CODE_SHIFT) - 1
@@ -35,18 +35,19 @@ class Counters:
         """Become what was loaded anew."""
         self.pairs, self.popularity = loaded.pairs, loaded.popularity
 
-    def apply(self, partition: int, rows: Iterable[Row]) -> None:
-        """Take in changes of a partition; unknown rows (of a newer version) are ignored."""
+    def apply(self, changes: Iterable[Change]) -> None:
+        """Take in changes, best many at once; unknown rows (of a newer version) are ignored."""
         nexts, signals = _Columns(self._next_codes), _Columns(self._signal_codes)
         index_of = self._catalogue.index_of
-        for row in rows:
-            kind, item_id = row.name[:2], row.name[2:]
-            if kind == NEXT_ROW:
-                nexts.add(index_of(item_id), row)
-            elif kind == ITEM_ROW:
-                signals.add(index_of(item_id), row)
-        self.pairs.set(partition, *nexts.arrays())
-        self.popularity.set(partition, *signals.arrays())
+        for change in changes:
+            for row in change.rows:
+                kind, item_id = row.name[:2], row.name[2:]
+                if kind == NEXT_ROW:
+                    nexts.add(change.partition, index_of(item_id), row)
+                elif kind == ITEM_ROW:
+                    signals.add(change.partition, index_of(item_id), row)
+        self.pairs.set(*nexts.arrays())
+        self.popularity.set(*signals.arrays())
 
 
 class _Codes(dict[str, int]):
@@ -69,19 +70,22 @@ class _Columns:
 
     def __init__(self, codes: _Codes) -> None:
         self._code_of = codes.__getitem__
+        self._partitions: list[int] = []
         self._items: list[int] = []
         self._codes: list[int] = []
         self._values: list[int] = []
 
-    def add(self, item: int, row: Row) -> None:
+    def add(self, partition: int, item: int, row: Row) -> None:
+        self._partitions.extend(repeat(partition, len(row.fields)))
         self._items.extend(repeat(item, len(row.fields)))
         self._codes.extend(map(self._code_of, row.fields))
         self._values.extend(row.values)
 
     def arrays(self) -> Sequence[NDArray[np.int64]]:
-        """Return items, buckets, numbers and values, each (N,)."""
+        """Return partitions, items, buckets, numbers and values, each (N,)."""
         codes = np.array(self._codes, np.int64)
         return (
+            np.array(self._partitions, np.int64),
             np.array(self._items, np.int64),
             codes >> _CODE_SHIFT,
             codes & _CODE_MASK,

@@ -1,7 +1,7 @@
 """What others went on to, and came from, around the items this user touched last."""
 
+from streams.ordering import best_first
 from streams.retrieval.base import Asked, Found
-from streams.retrieval.ordering import best_first
 
 LIMIT = 200
 

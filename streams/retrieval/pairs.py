@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from streams.compiled import compiled
 from streams.features.item import Catalogue
-from streams.retrieval.ordering import best_first
+from streams.ordering import best
 
 MAX_NEIGHBOURS = 128
 """Neighbours of an item that a reader gets, the strongest."""
@@ -53,7 +53,7 @@ class Pairs:
 
     def set(
         self,
-        partition: int,
+        partitions: NDArray[np.int64],
         items: NDArray[np.int64],
         months: NDArray[np.int64],
         others: NDArray[np.int64],
@@ -63,7 +63,7 @@ class Pairs:
         if not len(items):
             return
         self._fit(int(max(items.max(), others.max())) + 1)
-        bucket = (months & _MONTH_MASK) << _MONTH_SHIFT | partition
+        bucket = (months & _MONTH_MASK) << _MONTH_SHIFT | partitions
         values = np.minimum(values, _MAX_VALUE)
         self._put(items, others << _OTHER_SHIFT | bucket, values)
         self._put(others, items << _OTHER_SHIFT | _BACKWARD | bucket, values)
@@ -206,7 +206,7 @@ def _strongest(
         weights[found - 1] += says * values[n] * decay[age]  # exact: integers below 2**53
     if found > MAX_NEIGHBOURS:
         chosen = np.zeros(found, np.bool_)
-        chosen[best_first(weights[:found], digest[others[:found]], MAX_NEIGHBOURS)] = True
+        chosen[best(weights[:found], digest[others[:found]], MAX_NEIGHBOURS)] = True
         found = 0
         for n in range(len(chosen)):
             if chosen[n]:

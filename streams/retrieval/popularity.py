@@ -45,7 +45,7 @@ class Popularity:
 
     def set(
         self,
-        partition: int,
+        partitions: NDArray[np.int64],
         items: NDArray[np.int64],
         days: NDArray[np.int64],
         signals: NDArray[np.int64],
@@ -64,7 +64,7 @@ class Popularity:
             self._roll(newest)
         kept = np.flatnonzero(self._newest - days <= KEPT_DAYS)
         items, days = items[kept], days[kept]
-        keys = ((items << 16 | partition) << 2 | signals[kept]).tolist()
+        keys = ((items << 16 | partitions[kept]) << 2 | signals[kept]).tolist()
         deltas = np.array(
             [
                 self._delta(*change)

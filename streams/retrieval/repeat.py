@@ -3,8 +3,8 @@
 import numpy as np
 
 from streams.features import touch as t
+from streams.ordering import best_first
 from streams.retrieval.base import NOTHING, Asked, Found
-from streams.retrieval.ordering import best_first
 
 LIMIT = 200
 _TOUCH_VALUE = 0.05

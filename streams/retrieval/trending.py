@@ -4,8 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streams.features.item import NO_CODE
+from streams.ordering import best_first
 from streams.retrieval.base import Asked, Found
-from streams.retrieval.ordering import best_first
 from streams.retrieval.popularity import Span
 
 CATEGORIES = 5

@@ -1,6 +1,5 @@
 """Why an item is in a slate, in words a shop can show."""
 
-from streams.features.encode import Candidates
 from streams.features.item import Catalogue
 
 _REASONS = {
@@ -16,9 +15,7 @@ _REASONS = {
 }
 
 
-def reason(source: str, candidates: Candidates, place: int, catalogue: Catalogue) -> str:
-    """Return the reason of the candidate at `place`."""
+def reason(source: str, because: int, catalogue: Catalogue) -> str:
+    """Return the reason of a candidate of `source`; `because` is the item that led there, or -1."""
     text = _REASONS.get(source, source)
-    because = int(candidates.because[place])
-    title = (catalogue.titles[because] or catalogue.ids[because]) if because >= 0 else ""
-    return text.format(title=title)
+    return text if because < 0 else text.format(title=catalogue.titles[because] or catalogue.ids[because])

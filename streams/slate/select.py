@@ -7,6 +7,7 @@ from inference.tensors import HEADS
 from streams.contracts.slates import SlateItem
 from streams.features.encode import Candidates
 from streams.features.item import Catalogue
+from streams.ordering import best_first
 from streams.slate.explain import reason
 
 HEAD_WORTH = {"click": 0.1, "cart": 0.3, "purchase": 1.0}
@@ -31,19 +32,23 @@ def select(
     source_names: list[str],
 ) -> list[SlateItem]:
     """Return the `k` best of K candidates by `scores` (K,), ties by digest; `p` (K, H) if a ranker gave them."""
-    best = np.lexsort((catalogue.digest[candidates.items], -scores))[:k]
+    best = best_first(scores, catalogue.digest[candidates.items], k)
+    chances = None if p is None else np.round(p[best].astype(np.float64), _DIGITS).tolist()
+    rows = zip(
+        candidates.items[best].tolist(),
+        scores[best].tolist(),
+        candidates.sources[best].tolist(),
+        candidates.because[best].tolist(),
+        strict=True,
+    )
     return [
         SlateItem(
-            item_id=catalogue.ids[candidates.items[place]],
-            score=float(scores[place]),
-            source=(source := source_names[candidates.sources[place]]),
-            reason=reason(source, candidates, place, catalogue),
+            item_id=catalogue.ids[item],
+            score=score,
+            source=source_names[source],
+            reason=reason(source_names[source], because, catalogue),
             propensity=1.0,
-            p=None if p is None else _named(p[place]),
+            p=None if chances is None else dict(zip(HEADS, chances[place], strict=True)),
         )
-        for place in best.tolist()
+        for place, (item, score, source, because) in enumerate(rows)
     ]
-
-
-def _named(p: NDArray[np.float32]) -> dict[str, float]:
-    return {head: round(float(value), _DIGITS) for head, value in zip(HEADS, p, strict=True)}

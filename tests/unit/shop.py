@@ -16,7 +16,7 @@ from streams.retrieval.base import Asked, CandidateSource, Found
 from streams.retrieval.blend import Retriever
 from streams.retrieval.counters import Counters
 from streams.retrieval.related import related
-from streams.store.base import Row
+from streams.store.base import Change, Row
 from tests.unit.building import T0, event
 
 TODAY = T0 // DAY_MS
@@ -35,13 +35,16 @@ class Shop:
 
     def sold(self, day: int = TODAY, signal: str = "p", partition: int = 0, **counts: int) -> "Shop":
         """Set how often each item got a signal on a day."""
-        self.counters.apply(partition, [Row(f"i:{i}", [f"{day}:{signal}"], [n]) for i, n in counts.items()])
+        self._change(partition, *(Row(f"i:{i}", [f"{day}:{signal}"], [n]) for i, n in counts.items()))
         return self
 
     def together(self, first: str, then: str, value: int = 1000, month: int = MONTH, partition: int = 0) -> "Shop":
         """Set how much `then` came after `first`."""
-        self.counters.apply(partition, [Row(f"n:{first}", [f"{month}:{then}"], [value])])
+        self._change(partition, Row(f"n:{first}", [f"{month}:{then}"], [value]))
         return self
+
+    def _change(self, partition: int, *rows: Row) -> None:
+        self.counters.apply([Change(partition, rows)])
 
     def asked(self, kind: str = "for_you", state: UserState = EMPTY, at_ms: int = T0, **fields: Any) -> Asked:
         """Return a request of this kind, resolved."""

@@ -32,8 +32,8 @@ def random_sets(seed: int, items: int, count: int) -> list[Set]:
 
 def put(pairs: Pairs, *sets: Set) -> None:
     for partition, month, item, other, value in sets:
-        columns = (np.array([number]) for number in (item, month, other, value))
-        pairs.set(partition, *columns)
+        columns = (np.array([number]) for number in (partition, item, month, other, value))
+        pairs.set(*columns)
 
 
 def applied(known: Catalogue, sets: list[Set]) -> Pairs:
@@ -135,11 +135,11 @@ def test_nobody_is_known_of_a_new_item() -> None:
 
 @pytest.mark.parametrize("at_once", [1, 7, 4_000])
 def test_many_changes_at_once_are_the_same_as_one_by_one(at_once: int) -> None:
-    known, sets = catalogue(60), [(0, *one[1:]) for one in random_sets(5, 60, 4_000)]
+    known, sets = catalogue(60), random_sets(5, 60, 4_000)
     pairs = Pairs(known)
     for start in range(0, len(sets), at_once):
-        _, months, items, others, values = np.array(sets[start : start + at_once]).T
-        pairs.set(0, items, months, others, values)
+        partitions, months, items, others, values = np.array(sets[start : start + at_once]).T
+        pairs.set(partitions, items, months, others, values)
     assert all(read(pairs, item) == naive(known, sets, item) for item in range(60))
 
 

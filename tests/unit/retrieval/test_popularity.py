@@ -34,8 +34,8 @@ def random_sets(seed: int, items: int, count: int, days: int = 400) -> list[Set]
 
 def put(popularity: Popularity, *sets: Set) -> None:
     for partition, item_, day, signal, value in sets:
-        columns = (np.array([number]) for number in (item_, day, pop.SIGNAL_CODES[signal], value))
-        popularity.set(partition, *columns)
+        columns = (np.array([number]) for number in (partition, item_, day, pop.SIGNAL_CODES[signal], value))
+        popularity.set(*columns)
 
 
 def applied(known: Catalogue, sets: list[Set]) -> Popularity:

@@ -1,4 +1,7 @@
-"""The one order of everything that is ranked: by score, ties by the items' digests, the same in every process."""
+"""The one order of everything that is ranked: by score, ties by the items' digests, the same in every process.
+
+A heap keeps the best so far, the worst of them on top (Williams, 1964); O(N log limit).
+"""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,11 +10,8 @@ from streams.compiled import compiled
 
 
 @compiled
-def best_first(scores: NDArray[np.float64], digests: NDArray[np.uint64], limit: int) -> NDArray[np.int64]:
-    """Return the places of the best `limit` of `scores` (N,), the highest first, ties by `digests` (N,) ascending.
-
-    A heap with the worst on top that everything else is compared with, then taken apart (Williams, 1964).
-    """
+def best(scores: NDArray[np.float64], digests: NDArray[np.uint64], limit: int) -> NDArray[np.int64]:
+    """Return the places of the best `limit` of `scores` (N,), ties by `digests` (N,) ascending; in no useful order."""
     size = min(limit, len(scores))
     heap = np.arange(size)
     for top in range(size // 2 - 1, -1, -1):
@@ -20,7 +20,14 @@ def best_first(scores: NDArray[np.float64], digests: NDArray[np.uint64], limit: 
         if size and _worse(heap[0], n, scores, digests):
             heap[0] = n
             _sink(heap, 0, size, scores, digests)
-    for end in range(size - 1, 0, -1):
+    return heap
+
+
+@compiled
+def best_first(scores: NDArray[np.float64], digests: NDArray[np.uint64], limit: int) -> NDArray[np.int64]:
+    """Return the places of the best `limit` of `scores` (N,), the highest first, ties by `digests` (N,) ascending."""
+    heap = best(scores, digests, limit)
+    for end in range(len(heap) - 1, 0, -1):
         heap[0], heap[end] = heap[end], heap[0]
         _sink(heap, 0, end, scores, digests)
     return heap
