@@ -3,10 +3,10 @@
 Rows and fields as the store keeps them, all integers in buckets of event time; decay happens when they are read:
 
     i:<item>   <day>:<signal>       how often the item got that signal that day
-    n:<item>   <month>:<next>       how often, and how closely, `next` came after the item, in thousandths
+    b:<item>   <month>:<before>     how often, and how closely, `before` came before the item, in thousandths
 
 Directed co-visitation: an event on j adds 1/sqrt(d) to the pair (i, j) for the item i that the user touched d
-different items before, d <= WINDOW.
+different items before, d <= WINDOW. All that one event changes lies in the rows of its item, so it is two rows.
 """
 
 from collections import defaultdict
@@ -22,7 +22,7 @@ PAIR_UNIT = 1_000
 _PAIR_WEIGHTS = tuple(round(PAIR_UNIT / d**0.5) for d in range(1, WINDOW + 1))
 _COUNTED = (ev.View, ev.Click, ev.Cart, ev.Purchase)
 SIGNALS = {ev.View: "v", ev.Click: "c", ev.Cart: "a", ev.Purchase: "p"}
-ITEM_ROW, NEXT_ROW = "i:", "n:"
+ITEM_ROW, BEFORE_ROW = "i:", "b:"
 Counts = defaultdict[str, dict[str, int]]
 """Row to field to increment; made by `new_counts`."""
 
@@ -37,12 +37,13 @@ def count(counts: Counts, before: UserState, event: ev.UserEvent, at_ms: int) ->
     if not isinstance(event, _COUNTED):
         return
     item_id, day = event.item_id, at_ms // DAY_MS
-    signals = counts[ITEM_ROW + item_id]
-    signal = f"{day}:{SIGNALS[type(event)]}"
-    signals[signal] = signals.get(signal, 0) + 1
-    pair = f"{day // MONTH_DAYS}:{item_id}"
+    signals, field = counts[ITEM_ROW + item_id], f"{day}:{SIGNALS[type(event)]}"
+    signals[field] = signals.get(field, 0) + 1
+    if not before.items or next(reversed(before.items)) == item_id:
+        return
+    row, month = counts[BEFORE_ROW + item_id], day // MONTH_DAYS
     for weight, other in zip(_PAIR_WEIGHTS, reversed(before.items), strict=False):
         if other == item_id:
             break  # what came before it was counted when the user first came to this item
-        row = counts[NEXT_ROW + other]
-        row[pair] = row.get(pair, 0) + weight
+        field = f"{month}:{other}"
+        row[field] = row.get(field, 0) + weight

@@ -9,7 +9,7 @@ from itertools import repeat
 import numpy as np
 from numpy.typing import NDArray
 
-from streams.features.counts import ITEM_ROW, NEXT_ROW
+from streams.features.counts import BEFORE_ROW, ITEM_ROW
 from streams.features.item import Catalogue
 from streams.retrieval.pairs import Pairs
 from streams.retrieval.popularity import SIGNAL_CODES, Popularity
@@ -28,7 +28,7 @@ class Counters:
         self._catalogue = catalogue
         self.pairs = Pairs(catalogue)
         self.popularity = Popularity(catalogue)
-        self._next_codes = _Codes(catalogue.index_of)
+        self._before_codes = _Codes(catalogue.index_of)
         self._signal_codes = _Codes(SIGNAL_CODES.__getitem__)
 
     def replace(self, loaded: "Counters") -> None:
@@ -37,16 +37,16 @@ class Counters:
 
     def apply(self, changes: Iterable[Change]) -> None:
         """Take in changes, best many at once; unknown rows (of a newer version) are ignored."""
-        nexts, signals = _Columns(self._next_codes), _Columns(self._signal_codes)
+        befores, signals = _Columns(self._before_codes), _Columns(self._signal_codes)
         index_of = self._catalogue.index_of
         for change in changes:
             for row in change.rows:
                 kind, item_id = row.name[:2], row.name[2:]
-                if kind == NEXT_ROW:
-                    nexts.add(change.partition, index_of(item_id), row)
+                if kind == BEFORE_ROW:
+                    befores.add(change.partition, index_of(item_id), row)
                 elif kind == ITEM_ROW:
                     signals.add(change.partition, index_of(item_id), row)
-        self.pairs.set(*nexts.arrays())
+        self.pairs.set(*befores.arrays())
         self.popularity.set(*signals.arrays())
 
 

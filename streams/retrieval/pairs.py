@@ -59,14 +59,14 @@ class Pairs:
         others: NDArray[np.int64],
         values: NDArray[np.int64],
     ) -> None:
-        """Take the absolute values (N,) of the counters of `others` after `items` (N,); 0 removes one."""
+        """Take the absolute values (N,) of the counters of `others` before `items` (N,); 0 removes one."""
         if not len(items):
             return
         self._fit(int(max(items.max(), others.max())) + 1)
         bucket = (months & _MONTH_MASK) << _MONTH_SHIFT | partitions
         values = np.minimum(values, _MAX_VALUE)
-        self._put(items, others << _OTHER_SHIFT | bucket, values)
-        self._put(others, items << _OTHER_SHIFT | _BACKWARD | bucket, values)
+        self._put(others, items << _OTHER_SHIFT | bucket, values)
+        self._put(items, others << _OTHER_SHIFT | _BACKWARD | bucket, values)
         newest = int(months.max())
         if newest > self._month:
             self._month = newest

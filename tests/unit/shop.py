@@ -40,7 +40,7 @@ class Shop:
 
     def together(self, first: str, then: str, value: int = 1000, month: int = MONTH, partition: int = 0) -> "Shop":
         """Set how much `then` came after `first`."""
-        self._change(partition, Row(f"n:{first}", [f"{month}:{then}"], [value]))
+        self._change(partition, Row(f"b:{then}", [f"{month}:{first}"], [value]))
         return self
 
     def _change(self, partition: int, *rows: Row) -> None:

@@ -240,7 +240,7 @@ def test_an_expired_history_is_neither_counted_nor_moved() -> None:
     for last in (wire("alias", login="u2"), wire("view", item_id="i2")):
         outcomes, store = run(wire("view", item_id="i1", at_ms=long_ago), last)
         assert list(published(outcomes, topics.EVENTS)) == []
-        assert not [row for _, row, _ in asyncio.run(counters(store)) if row.startswith("n:")]
+        assert not [row for _, row, _ in asyncio.run(counters(store)) if row.startswith("b:")]
 
 
 def test_ticks_move_the_watermark_and_nothing_else() -> None:
@@ -281,7 +281,7 @@ def test_batches_end_where_counters_are_pruned(monkeypatch: pytest.MonkeyPatch) 
     outcomes = asyncio.run(run_from_start(store, log))
     assert [outcome.stats["applied"] for outcome in outcomes] == [10, 10, 4]
     assert [len(outcome.rest.get(0, ())) for outcome in outcomes] == [14, 4, 0]
-    fields = [field for _, row, field in asyncio.run(counters(store)) if row == "n:hub"]
+    fields = [field for _, row, field in asyncio.run(counters(store)) if row == "b:hub"]
     assert len(fields) == 4
     assert base.PRUNE_EVERY > 1_000
 

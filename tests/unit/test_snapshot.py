@@ -42,7 +42,7 @@ class Shelf:
         offset = self._offsets[partition]
         self._offsets[partition] += 1
         counts = {f"i:{name}": {f"{TODAY}:p": n} for name, n in increments.items()}
-        counts |= {f"n:{name}": {f"{MONTH}:z": 1000 * n} for name, n in increments.items()}
+        counts |= {"b:z": {f"{MONTH}:{name}": 1000 * n for name, n in increments.items()}} if increments else {}
         (done,) = await self.store.commit(
             [Commit(partition, Position(offset=offset), Position(offset=offset + 1), f"t{offset}", counts=counts)]
         )

@@ -28,19 +28,17 @@ def test_other_events_count_nothing() -> None:
 def test_pairs_are_directed_and_weigh_less_with_distance() -> None:
     assert counted("abcd", event("view", item_id="x")) == {
         "i:x": {f"{D}:v": 1},
-        "n:d": {f"{M}:x": 1000},
-        "n:c": {f"{M}:x": 707},
-        "n:b": {f"{M}:x": 577},
+        "b:x": {f"{M}:d": 1000, f"{M}:c": 707, f"{M}:b": 577},
     }
 
 
 def test_an_item_is_no_pair_with_itself_and_what_lay_before_it_was_counted_then() -> None:
     assert counted("abx", event("view", item_id="x")) == {"i:x": {f"{D}:v": 1}}
-    assert counted("axb", event("view", item_id="x")) == {"i:x": {f"{D}:v": 1}, "n:b": {f"{M}:x": 1000}}
+    assert counted("axb", event("view", item_id="x")) == {"i:x": {f"{D}:v": 1}, "b:x": {f"{M}:b": 1000}}
 
 
 def test_counts_add_up() -> None:
     counts = new_counts()
     for _ in range(3):
         count(counts, UserState(items={"a": 0}), event("purchase", item_id="x"), T0)
-    assert counts == {"i:x": {f"{D}:p": 3}, "n:a": {f"{M}:x": 3000}}
+    assert counts == {"i:x": {f"{D}:p": 3}, "b:x": {f"{M}:a": 3000}}

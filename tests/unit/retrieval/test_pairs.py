@@ -32,7 +32,7 @@ def random_sets(seed: int, items: int, count: int) -> list[Set]:
 
 def put(pairs: Pairs, *sets: Set) -> None:
     for partition, month, item, other, value in sets:
-        columns = (np.array([number]) for number in (partition, item, month, other, value))
+        columns = (np.array([number]) for number in (partition, other, month, item, value))
         pairs.set(*columns)
 
 
@@ -139,7 +139,7 @@ def test_many_changes_at_once_are_the_same_as_one_by_one(at_once: int) -> None:
     pairs = Pairs(known)
     for start in range(0, len(sets), at_once):
         partitions, months, items, others, values = np.array(sets[start : start + at_once]).T
-        pairs.set(partitions, items, months, others, values)
+        pairs.set(partitions, others, months, items, values)
     assert all(read(pairs, item) == naive(known, sets, item) for item in range(60))
 
 
