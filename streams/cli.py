@@ -3,6 +3,7 @@
 Every error is one sentence on stderr: exit code 2 for misuse, 1 for failure, 70 for a bug, 130 for Ctrl-C.
 """
 
+import gc
 import importlib
 import importlib.util
 import logging
@@ -14,6 +15,8 @@ import click
 
 from streams.errors import MissingServer, StreamrankError
 
+GC_THRESHOLDS = (20_000, 50, 50)
+"""States and counters are millions of objects without cycles: looking through them often took a tenth of the time."""
 EXIT_BUG = 70
 EXIT_INTERRUPTED = 130
 
@@ -88,6 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run a command line; return its exit code."""
+    gc.set_threshold(*GC_THRESHOLDS)
     try:
         code = streamrank.main(arguments, prog_name="streamrank", standalone_mode=False)
     except click.ClickException as exc:
