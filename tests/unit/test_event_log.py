@@ -1,7 +1,11 @@
 import gzip
+import json
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+import zstandard
 
 from streams.contracts.events import decode_event
 from streams.contracts.wire import MAX_MESSAGE_BYTES
@@ -62,7 +66,7 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(Misuse, match="cannot read the log: Is a directory"):
         list(read_lines(tmp_path))
     (tmp_path / "log.zst").write_bytes(b"\x28\xb5\x2f\xfd....")
-    with pytest.raises(Misuse, match=r"log\.zst: a zstd file: unpack it"):
+    with pytest.raises(Misuse, match=r"log\.zst:1: the zstd data is cut or damaged"):
         list(read_lines(tmp_path / "log.zst"))
 
 
@@ -106,3 +110,33 @@ def test_a_folder_stands_for_the_file_in_it(tmp_path: Path) -> None:
     (tmp_path / "events.jsonl").touch()
     with pytest.raises(Misuse, match="both"):
         find_file(tmp_path, "events.jsonl")
+
+
+def test_zstd_is_read_over_several_frames_and_a_cut_one_is_a_sentence(tmp_path: Path) -> None:
+    log, whole = tmp_path / "log.zst", _many(20_000)
+    packed = zstandard.ZstdCompressor().compress(whole)
+    log.write_bytes(packed + zstandard.ZstdCompressor().compress(b'{"last":1}'))
+    lines = list(read_lines(log))
+    assert b"\n".join(line for _, line in lines[:-1]) == whole.strip()
+    assert lines[-1] == (20_001, b'{"last":1}')
+    log.write_bytes(packed[: len(packed) // 2])
+    with pytest.raises(Misuse, match=r"log\.zst:\d+: the zstd data is cut or damaged"):
+        list(read_lines(log))
+
+
+def test_rows_of_parquet_are_lines_without_their_nulls(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    rows = [{"type": "view", "at_ms": 1, "context": {"page": "home"}}, {"type": "search", "query": "tea"}]
+    pq.write_table(pa.Table.from_pylist([row | {"at_ms": row.get("at_ms")} for row in rows]), log)
+    lines = [(number, json.loads(line)) for number, line in read_lines(log)]
+    assert [number for number, _ in lines] == [1, 2]
+    assert lines[0][1]["context"] == {"page": "home"}
+    assert "at_ms" not in lines[1][1]
+
+
+def test_a_cut_parquet_file_is_a_sentence(tmp_path: Path) -> None:
+    log = tmp_path / "cut.parquet"
+    pq.write_table(pa.table({"a": list(range(10_000))}), log)
+    log.write_bytes(log.read_bytes()[:-100])
+    with pytest.raises(Misuse, match=r"cut\.parquet:1: the Parquet data is cut or damaged"):
+        list(read_lines(log))
