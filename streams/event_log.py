@@ -1,7 +1,7 @@
 """An event log as a stream of lines: JSON objects, one a line, plain, gzip or zstd, or rows of Parquet.
 
-It is never read whole. The content decides, not the name: a gzip file is one that begins like one. Line numbers begin at 1 and count blank
-lines, so they are what an editor shows; a row of Parquet is a line. Order is the file's.
+It is never read whole. The content decides, not the name: a gzip file is one that begins like one. Line numbers begin
+at 1 and count blank lines, so they are what an editor shows; a row of Parquet is a line. Order is the file's.
 """
 
 import gzip

@@ -12,6 +12,8 @@ from rich.table import Table
 
 from streams.commands.options import json_option, write_json
 from streams.imports import FORMATS, Selection, write_folder
+from streams.imports.base import FILES
+from streams.imports.table import MAPPINGS
 
 _FORMATS_HELP = "; ".join(f"{name}: {format_.summary}" for name, format_ in FORMATS.items())
 
@@ -21,23 +23,24 @@ _FORMATS_HELP = "; ".join(f"{name}: {format_.summary}" for name, format_ in FORM
 @click.argument("places", metavar="[SRC] DIR", nargs=-1, required=True)
 @click.option("--households", type=click.IntRange(min=1), help="A random sample of so many users; default all.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the sample.")
-@click.option(
-    "--holdout-days", type=click.FloatRange(min=0), default=0.0, help="Put the last days' events in holdout.jsonl."
-)
-@click.option("--gzip", "packed", is_flag=True, help="Write .jsonl.gz files.")
+@click.option("--mapping", help="What the columns of a table mean: a TOML file, or one of " + ", ".join(MAPPINGS) + ".")
+@click.option("--compress", type=click.Choice(["gz", "zst"]), help="Write .jsonl.gz or .jsonl.zst files.")
 @json_option
 def import_(
     format_name: str,
     places: tuple[str, ...],
     households: int | None,
     seed: int,
-    holdout_days: float,
-    packed: bool,
+    mapping: str | None,
+    compress: str | None,
     json_file: Path | None,
 ) -> None:
-    """Make DIR/events.jsonl, items.jsonl and rejects.jsonl from SRC (- or left out: the format needs none)."""
+    """Make DIR/events.jsonl, items.jsonl, rejects.jsonl, and holdout.jsonl if SRC has targets, from SRC.
+
+    SRC is - or left out if the format needs none.
+    """
     source, folder = _places(places)
-    selection = Selection(households, seed, holdout_days)
+    selection = Selection(households, seed, mapping)
     began = time.monotonic()
     columns = (SpinnerColumn(), TextColumn("{task.completed:,.0f} lines"), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
@@ -45,12 +48,11 @@ def import_(
         counts = write_folder(
             FORMATS[format_name].read(source, selection),
             folder,
-            selection,
-            packed=packed,
+            ending=f".{compress}" if compress else "",
             on_lines=lambda lines: progress.update(task, completed=lines),
         )
     seconds = round(time.monotonic() - began, 3)
-    files = {file.partition(".")[0]: counts.pop(file) for file in selection.files}
+    files = {file.partition(".")[0]: counts.pop(file) for file in FILES if file in counts}
     _show(folder, files, counts, seconds)
     write_json(json_file, {**files, "reasons": dict(counts), "seconds": seconds})
 

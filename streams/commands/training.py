@@ -83,7 +83,7 @@ def _imported(folder: Path) -> Path:
     if not (folder / EVENTS).exists():
         from streams.imports import FORMATS, Selection, write_folder
 
-        write_folder(FORMATS[DATA].read(None, Selection()), folder, Selection())
+        write_folder(FORMATS[DATA].read(None, Selection()), folder)
     return folder
 
 

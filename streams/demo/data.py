@@ -42,7 +42,7 @@ def imported(folder: Path, households: int, seed: int, on_lines: Callable[[int],
         return held, True
     selection = Selection(users=households, seed=seed)
     (folder / _MARK).unlink(missing_ok=True)
-    counts = write_folder(_sold(FORMATS[FORMAT].read(None, selection)), folder, selection, on_lines=on_lines)
+    counts = write_folder(_sold(FORMATS[FORMAT].read(None, selection)), folder, on_lines=on_lines)
     held = Imported(wanted.package, households, seed, counts[EVENTS], counts[ITEMS])
     temporary = folder / f".{_MARK}.new"
     temporary.write_text(json.dumps(asdict(held), indent=1) + "\n", "utf-8")

@@ -1,10 +1,15 @@
 """Importers: data sets as event and item logs. One file an importer, and its line in FORMATS."""
 
-from streams.imports import complete_journey
+from streams.imports import complete_journey, metarank, rees46, sequences, sessions, table
 from streams.imports.base import Format, Line, Selection, write_folder
 
 FORMATS: dict[str, Format] = {
     "complete-journey": complete_journey.FORMAT,
+    "metarank": metarank.FORMAT,
+    "rees46": rees46.FORMAT,
+    "sequences": sequences.FORMAT,
+    "sessions": sessions.FORMAT,
+    "table": table.FORMAT,
 }
 """By the name on the command line."""
 

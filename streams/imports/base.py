@@ -19,20 +19,27 @@ from typing import Any, NamedTuple
 import msgspec
 
 from streams.contracts.events import decode_event
+from streams.contracts.holdout import decode_holdout
 from streams.contracts.items import decode_item
 from streams.errors import BadEvent, Misuse
-from streams.event_log import EVENTS, HOLDOUT, ITEMS, REJECTS
+from streams.event_log import ENDINGS, EVENTS, HOLDOUT, ITEMS, REJECTS, needed
 
-_CHECKS: dict[str, Callable[[bytes], object]] = {ITEMS: decode_item, HOLDOUT: decode_event, EVENTS: decode_event}
+_CHECKS: dict[str, Callable[[bytes], object]] = {ITEMS: decode_item, HOLDOUT: decode_holdout, EVENTS: decode_event}
+FILES = (ITEMS, REJECTS, HOLDOUT, EVENTS)
+"""The files that are made, in the order in which they appear."""
 _TOLD_EVERY = 10_000
 _BUFFER_BYTES = 1 << 20
 
 
 class Line(NamedTuple):
-    """One line for one of the files EVENTS, HOLDOUT or ITEMS. A NaN in it becomes null."""
+    """One line for one of the files EVENTS, HOLDOUT or ITEMS. A NaN in it becomes null.
+
+    `refused` is the reason why a row of the source became no line: it goes to REJECTS, with the reason.
+    """
 
     file: str
     value: Mapping[str, Any]
+    refused: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,18 +49,24 @@ class Selection:
     users: int | None = None
     """So many users, drawn at random with all their events; None: all."""
     seed: int = 0
-    holdout_days: float = 0.0
-    """The events of the last so many days go to `holdout.jsonl`; 0: there is no such file."""
+    mapping: str | None = None
+    """What the columns of a `table` mean: a shipped mapping's name or a TOML file."""
 
-    @property
-    def files(self) -> tuple[str, ...]:
-        """The files that are made, in the order in which they appear."""
-        return (ITEMS, REJECTS, *((HOLDOUT,) if self.holdout_days else ()), EVENTS)
+    def refuse(self, format_name: str) -> None:
+        """Refuse what a format can't do that takes all of its source.
+
+        Raises:
+            Misuse: users or a mapping were chosen.
+        """
+        if self.users is not None:
+            raise Misuse(f"--households: {format_name} takes all users")
+        if self.mapping is not None:
+            raise Misuse(f"--mapping: only the format table has one, not {format_name}")
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """An importer. `read` takes SRC (None if the format needs none); events come in order of time."""
+    """An importer. `read` takes SRC (None if none was given); events come in order of time."""
 
     summary: str
     read: Callable[[str | None, Selection], Iterator[Line]]
@@ -62,26 +75,30 @@ class Format:
 def write_folder(
     lines: Iterator[Line],
     folder: Path,
-    selection: Selection,
     *,
-    packed: bool = False,
+    ending: str = "",
     on_lines: Callable[[int], None] = lambda _: None,
 ) -> Counter[str]:
     """Write the files; return how many lines each got, and under `reason` how many were refused for it.
 
-    `packed` makes them gzip; `on_lines` is told the number of lines now and then.
+    `ending` is ".gz" or ".zst" for packed files; `on_lines` is told the number of lines now and then. Without targets
+    there is no `holdout.jsonl`.
 
     Raises:
-        Misuse: the folder can't be written, or holds an import in the other form (packed or plain).
+        Misuse: the folder can't be written, or holds an import in another form; or no event fits.
     """
-    names = {file: f"{file}.gz" if packed else file for file in selection.files}
+    names = {file: f"{file}{ending}" for file in FILES}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _refuse_other_form(folder, packed)
+        _refuse_other_form(folder, ending)
         # In the folder itself: a rename within one file system is all or nothing.
         with tempfile.TemporaryDirectory(prefix=".import-", dir=folder) as temporary:
             made = Path(temporary)
             counts = _write(lines, {file: made / name for file, name in names.items()}, on_lines)
+            if not counts[EVENTS]:
+                raise Misuse(_nothing(folder, counts))
+            if not counts[HOLDOUT]:
+                del names[HOLDOUT], counts[HOLDOUT]
             _publish(made, folder, list(names.values()))
     except OSError as exc:
         raise Misuse(f"{exc.filename or folder}: cannot write the import: {exc.strerror}") from exc
@@ -93,14 +110,17 @@ def _write(lines: Iterator[Line], paths: Mapping[str, Path], on_lines: Callable[
     counts: Counter[str] = Counter({file: 0 for file in paths})
     with ExitStack() as open_files:
         streams = {file: open_files.enter_context(_create(path)) for file, path in paths.items()}
-        for number, (file, value) in enumerate(lines, 1):
-            raw = encode(value)
-            try:
-                _CHECKS[file](raw)
-            except BadEvent as exc:
-                counts[f"{exc.path}: {exc.reason}"] += 1
-                refused = {"file": file, "reason": exc.reason, "path": exc.path, "line": value}
-                file, raw = REJECTS, encode(refused)
+        for number, (file, value, refused) in enumerate(lines, 1):
+            raw, path = encode(value), ""
+            if refused is None:
+                try:
+                    _CHECKS[file](raw)
+                except BadEvent as exc:
+                    refused, path = exc.reason, exc.path
+            if refused is not None:
+                counts[f"{path}: {refused}" if path else refused] += 1
+                reject = {"file": file, "reason": refused, "path": path, "line": value}
+                file, raw = REJECTS, encode(reject)
             streams[file].write(raw + b"\n")
             counts[file] += 1
             if number % _TOLD_EVERY == 0:
@@ -109,17 +129,26 @@ def _write(lines: Iterator[Line], paths: Mapping[str, Path], on_lines: Callable[
 
 
 def _create(path: Path) -> io.BufferedIOBase:
+    if path.suffix == ".zst":
+        zstd = needed("zstandard", path)
+        return io.BufferedWriter(zstd.ZstdCompressor().stream_writer(path.open("wb")), _BUFFER_BYTES)
     if path.suffix == ".gz":
         # Without a time in its header, so the same import is the same file.
         return gzip.GzipFile(path, "wb", compresslevel=6, mtime=0)
     return io.BufferedWriter(io.FileIO(path, "w"), _BUFFER_BYTES)
 
 
-def _refuse_other_form(folder: Path, packed: bool) -> None:
-    for file in (ITEMS, REJECTS, HOLDOUT, EVENTS):
-        other = folder / (file if packed else f"{file}.gz")
-        if other.exists():
-            raise Misuse(f"{other}: left by another import: remove it, or name another folder")
+def _nothing(folder: Path, counts: Counter[str]) -> str:
+    reasons = Counter({reason: n for reason, n in counts.items() if reason not in FILES})
+    why = "; ".join(f"{n:,} rows: {reason}" for reason, n in reasons.most_common(3)) or "the source is empty"
+    return f"{folder}: not written, as there is no event in the source ({why})"
+
+
+def _refuse_other_form(folder: Path, ending: str) -> None:
+    for file in FILES:
+        for other in (folder / f"{file}{form}" for form in ENDINGS if form != ending):
+            if other.exists():
+                raise Misuse(f"{other}: left by another import: remove it, or name another folder")
 
 
 def _publish(made: Path, folder: Path, names: list[str]) -> None:
@@ -127,7 +156,7 @@ def _publish(made: Path, folder: Path, names: list[str]) -> None:
         with (made / name).open("rb") as stream:
             os.fsync(stream.fileno())
     # The old events go first and the new ones come last: at no time do they stand beside another import's files.
-    for stale in (EVENTS, f"{EVENTS}.gz", HOLDOUT, f"{HOLDOUT}.gz"):
+    for stale in (f"{file}{form}" for file in (EVENTS, HOLDOUT) for form in ENDINGS):
         (folder / stale).unlink(missing_ok=True)
     for name in names:
         (made / name).rename(folder / name)

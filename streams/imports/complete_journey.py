@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from streams.errors import Misuse
-from streams.event_log import EVENTS, HOLDOUT, ITEMS
+from streams.event_log import EVENTS, ITEMS
 from streams.imports.base import Format, Line, Selection
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 CURRENCY = "USD"
 _CHUNK = 50_000
 """Rows that are Python objects at one time; more is hardly faster and takes memory."""
-_DAY_MS = 86_400_000
 _PRICE_DIGITS = 4
 
 
@@ -60,7 +59,7 @@ def convert(transactions: "DataFrame", products: "DataFrame", selection: Selecti
     sold = sales[sales["price"] > 0]
     yield from _items(products, sold.groupby("product_id")["price"].median())
     sales = sales.sort_values("transaction_timestamp", kind="stable")
-    yield from _events(_drawn(sales, selection), selection.holdout_days)
+    yield from _events(_drawn(sales, selection))
 
 
 def _drawn(sales: "DataFrame", selection: Selection) -> "DataFrame":
@@ -73,11 +72,9 @@ def _drawn(sales: "DataFrame", selection: Selection) -> "DataFrame":
     return sales[sales["household_id"].isin(generator.sample(households, selection.users))]
 
 
-def _events(sales: "DataFrame", holdout_days: float) -> Iterator[Line]:
-    at_ms = sales["transaction_timestamp"].astype("datetime64[ms]").astype("int64")
-    until_ms = at_ms.max() - holdout_days * _DAY_MS if holdout_days else float("inf")
+def _events(sales: "DataFrame") -> Iterator[Line]:
     columns = (
-        at_ms,
+        sales["transaction_timestamp"].astype("datetime64[ms]").astype("int64"),
         sales["household_id"],
         sales["basket_id"],
         sales["line"],
@@ -98,7 +95,7 @@ def _events(sales: "DataFrame", holdout_days: float) -> Iterator[Line]:
         }
         if price == price:
             event |= {"price": price, "currency": CURRENCY}
-        yield Line(HOLDOUT if at > until_ms else EVENTS, event)
+        yield Line(EVENTS, event)
 
 
 def _items(products: "DataFrame", prices: "Series[float]") -> Iterator[Line]:

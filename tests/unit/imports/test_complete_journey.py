@@ -9,7 +9,7 @@ import pytest
 from streams.contracts.events import Purchase, decode_event
 from streams.contracts.items import decode_item
 from streams.errors import BadEvent, Misuse
-from streams.event_log import EVENTS, HOLDOUT, ITEMS
+from streams.event_log import EVENTS, ITEMS
 from streams.imports import Selection
 from streams.imports.complete_journey import convert, read
 
@@ -136,13 +136,6 @@ def test_a_sample_is_whole_households_with_the_ids_they_always_have() -> None:
     assert _lines(sales, ITEMS, users=5) == _lines(sales, ITEMS)
     with pytest.raises(Misuse, match="--households 21: the data has 20"):
         _lines(sales, EVENTS, users=21)
-
-
-def test_the_last_days_are_held_out() -> None:
-    sales = _sales(*[(1, day, 10, 1, 1.0, f"2017-01-{day:02d}") for day in range(1, 11)])
-    before, after = (_lines(sales, file, holdout_days=3) for file in (EVENTS, HOLDOUT))
-    assert [event["order_id"] for event in before] == [str(day) for day in range(1, 8)]
-    assert [event["order_id"] for event in after] == ["8", "9", "10"]
 
 
 def test_a_source_is_refused() -> None:
