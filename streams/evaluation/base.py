@@ -24,8 +24,9 @@ class Signal:
 class Case:
     """One thing to predict: what `user_id` goes on to after `history`, as of `at_ms`.
 
-    `history` holds the user's items so far, oldest first, repeats included. `targets` are the different items that
-    came, in order, at least one. What is in `masked` must not be recommended.
+    `history` holds the user's items so far, oldest first; the last `unlearned` of them taught nobody anything.
+    `targets` are the different items that came, in order, at least one. What is in `masked` must not be recommended.
+    `given` are the only items to rank, if not empty.
     """
 
     user_id: str
@@ -33,6 +34,8 @@ class Case:
     history: Sequence[str]
     targets: Sequence[str]
     masked: frozenset[str] = frozenset()
+    unlearned: int = 0
+    given: Sequence[str] = ()
 
 
 class Policy(Protocol):

@@ -1,0 +1,31 @@
+"""The user's own items, those of most baskets first; then what is popular."""
+
+from streams.evaluation.base import Case, Signal
+from streams.evaluation.baselines.counts import ItemCounts
+
+
+class MostFrequent:
+    """score(j) = baskets of the user with j, ties by the latest; a history that nobody learned counts as it is."""
+
+    name = "most_frequent"
+
+    def __init__(self) -> None:
+        self._items = ItemCounts()
+        self._own: dict[str, dict[str, tuple[int, int, str]]] = {}
+        self._signals = 0
+
+    def learn(self, signal: Signal) -> None:
+        """Count the item for its user, once a basket."""
+        self._items.count(signal.item_id)
+        self._signals += 1
+        own = self._own.setdefault(signal.user_id, {})
+        baskets, _, last = own.get(signal.item_id, (0, 0, ""))
+        own[signal.item_id] = (baskets + (last != signal.basket), self._signals, signal.basket)
+
+    def rank(self, case: Case, k: int) -> list[str]:
+        """Return the user's items that aren't masked, filled up by popularity."""
+        own = {item: (baskets, when) for item, (baskets, when, _) in self._own.get(case.user_id, {}).items()}
+        for place, item in enumerate(case.history[len(case.history) - case.unlearned :]):
+            own[item] = (own.get(item, (0, 0))[0] + 1, self._signals + place)
+        best = sorted((item for item in own if item not in case.masked), key=own.__getitem__, reverse=True)
+        return self._items.filled([self._items.number(item) for item in best[:k]], case.masked, k)

@@ -1,0 +1,94 @@
+"""One formula for what goes with a history, of which co-occurrence and the heuristic are two settings.
+
+score(j) = sum over the history's items i, r steps back, of g^r * (F_ij + beta * B_ij)^damp / ((n_i+1)^a * (n_j+1)^b)
+
+F and B are the counts of `PairCounts`, n how often an item was met. `../retrieval/related.py` is the served form of it.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streams.compiled import compiled
+
+
+@compiled
+def score(
+    history: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    others: NDArray[np.int64],
+    forward: NDArray[np.float64],
+    backward: NDArray[np.float64],
+    counts: NDArray[np.int64],
+    scale: float,
+    beta: float,
+    damp: float,
+    decay: float,
+    seed_power: float,
+    item_power: float,
+    scores: NDArray[np.float64],
+) -> NDArray[np.int64]:
+    """Add the score of every item that goes with `history` (N,), the latest first, to `scores`; return those items.
+
+    `scores` is scratch of all zeros, one an item; F and B are multiplied by `scale`.
+    """
+    touched = 0
+    for i in history:
+        if i < len(rows):
+            touched += rows[i, 1]
+    found, n = np.empty(touched, np.int64), 0
+    step = 1.0
+    for i in history:
+        says = step / (counts[i] + 1.0) ** seed_power
+        step *= decay
+        if i >= len(rows):
+            continue
+        for at in range(rows[i, 0], rows[i, 0] + rows[i, 1]):
+            pair = scale * (forward[at] + beta * backward[at])
+            if pair <= 0.0:
+                continue
+            j = others[at]
+            if scores[j] == 0.0:
+                found[n] = j
+                n += 1
+            strength = pair if damp == 1.0 else pair**damp
+            scores[j] += says * strength / (counts[j] + 1.0) ** item_power
+    return found[:n]
+
+
+@compiled
+def choose(
+    found: NDArray[np.int64],
+    scores: NDArray[np.float64],
+    counts: NDArray[np.int64],
+    keys: NDArray[np.uint64],
+    masked: NDArray[np.int64],
+    k: int,
+) -> NDArray[np.int64]:
+    """Return the `k` best of `found` (N,), not masked, ties by count, then by id; `scores` is all zeros afterwards."""
+    for item in masked:
+        scores[item] = 0.0
+    best, size = np.empty(k, np.int64), 0
+    for j in found:
+        if scores[j] == 0.0:
+            continue
+        at = size
+        while at > 0 and _before(j, best[at - 1], scores, counts, keys):
+            at -= 1
+        if at >= k:
+            continue
+        size = min(size + 1, k)
+        for n in range(size - 1, at, -1):
+            best[n] = best[n - 1]
+        best[at] = j
+    for j in found:
+        scores[j] = 0.0
+    return best[:size]
+
+
+@compiled
+def _before(a: int, b: int, scores: NDArray[np.float64], counts: NDArray[np.int64], keys: NDArray[np.uint64]) -> bool:
+    if scores[a] != scores[b]:
+        return bool(scores[a] > scores[b])
+    if counts[a] != counts[b]:
+        return bool(counts[a] > counts[b])
+    return bool(keys[a] < keys[b])

@@ -1,0 +1,84 @@
+"""How sure a mean, or a difference of two policies, is: users are the unit, so a user's cases are drawn together.
+
+Percentile bootstrap (Efron and Tibshirani, 1993, chapters 13 and 16) and a sign-flip test by user (Fisher, 1935;
+Smucker, Allan and Carterette, CIKM 2007, on which test to use for rankings). Deterministic by seed.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Values = NDArray[np.float64]
+RESAMPLES = 1_000
+_CHUNK = 50
+"""Resamples drawn at a time, which bounds memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A mean with its 95 % interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Paired:
+    """A mean difference with its 95 % interval, and the probability of one as large if there were none."""
+
+    difference: float
+    low: float
+    high: float
+    p_value: float
+
+
+def intervals(values: dict[str, Values], users: Sequence[str], seed: int) -> dict[str, Interval]:
+    """Return the mean over N cases of each of `values` (N,), with its interval; `users` (N,) own the cases.
+
+    >>> intervals({"hit": np.array([1.0, 1.0])}, ["a", "b"], seed=1)["hit"]
+    Interval(mean=1.0, low=1.0, high=1.0)
+    """
+    names = list(values)
+    sums, sizes = _by_user(np.array([values[name] for name in names]).T, users)
+    means = np.concatenate([(w @ sums) / (w @ sizes)[:, None] for w in _draws(len(sizes), seed)])  # (R, M)
+    low, high = np.quantile(means, (0.025, 0.975), axis=0)
+    return {name: Interval(float(values[name].mean()), float(low[i]), float(high[i])) for i, name in enumerate(names)}
+
+
+def paired(a: Values, b: Values, users: Sequence[str], seed: int) -> Paired:
+    """Compare two policies on the same N cases: the mean of `a - b`, its interval and its two-sided p-value.
+
+    >>> paired(np.ones(3), np.ones(3), ["a", "b", "c"], seed=1)
+    Paired(difference=0.0, low=0.0, high=0.0, p_value=1.0)
+    """
+    sums, sizes = _by_user((a - b)[:, None], users)
+    draws = list(_draws(len(sizes), seed))
+    means = np.concatenate([(w @ sums)[:, 0] / (w @ sizes) for w in draws])
+    low, high = np.quantile(means, (0.025, 0.975))
+    observed = abs(float(sums.sum()))
+    generator = np.random.default_rng(seed + 1)
+    as_large = 0
+    for _ in range(RESAMPLES // _CHUNK):
+        signs = generator.integers(0, 2, (_CHUNK, len(sizes))) * 2 - 1
+        as_large += int((np.abs(signs @ sums[:, 0]) >= observed - 1e-12).sum())
+    p_value = (as_large + 1) / (RESAMPLES + 1)
+    return Paired(float((a - b).mean()), float(low), float(high), min(1.0, p_value))
+
+
+def _by_user(values: Values, users: Sequence[str]) -> tuple[Values, Values]:
+    """Sum (N, M) over each user's cases: (U, M), and the number of cases (U,)."""
+    numbers: dict[str, int] = {}
+    where = np.array([numbers.setdefault(user, len(numbers)) for user in users])
+    sums = np.zeros((len(numbers), values.shape[1]))
+    np.add.at(sums, where, values)
+    return sums, np.bincount(where, minlength=len(numbers)).astype(np.float64)
+
+
+def _draws(users: int, seed: int) -> "Sequence[Values]":
+    """Return how often each user is drawn in each resample, in chunks (_CHUNK, U)."""
+    generator = np.random.default_rng(seed)
+    even = np.full(users, 1.0 / users)
+    return [generator.multinomial(users, even, size=_CHUNK).astype(np.float64) for _ in range(RESAMPLES // _CHUNK)]
