@@ -18,7 +18,7 @@ from streams.features.user import FOLD_VERSION, UserState, unpack_state
 from streams.fold_batch import Owned, PartitionBatch
 from streams.push import Pushes
 from streams.recommend import Recommender
-from streams.retrieval.blend import Retriever
+from streams.retrieval.blend import Retriever, named_sources
 from streams.retrieval.counters import Counters
 from streams.settings import Settings
 from streams.snapshot import Snapshot
@@ -73,7 +73,7 @@ class Pipeline:
         self.recommender = Recommender(
             self.catalogue,
             self.counters,
-            Retriever(settings.candidates),
+            Retriever(settings.candidates, named_sources(settings.sources)),
             ranker,
             settings.triton_timeout_s,
         )

@@ -68,6 +68,7 @@ class Settings(BaseSettings):
 
     # What is served
     candidates: int = Field(200, ge=1, le=1000, description="how many candidates the ranker scores")
+    sources: Annotated[tuple[str, ...], NoDecode] = Field((), description="candidate sources, by name; all if empty")
     push_on: Annotated[frozenset[Literal["click", "cart", "purchase", "search"]], NoDecode] = frozenset()
     push_every_ms: int = Field(5_000, ge=0, description="at most one pushed slate a user in that time")
     max_future_ms: int = Field(86_400_000, ge=0, description="how far `at_ms` may lie after Kafka's time")
@@ -81,7 +82,7 @@ class Settings(BaseSettings):
     tick_after_ms: int = Field(5_000, ge=100, description="silence after which a partition gets a tick")
     metrics_port: int | None = Field(None, ge=0, le=65535, description="Prometheus, on loopback")
 
-    @field_validator("push_on", mode="before")
+    @field_validator("push_on", "sources", mode="before")
     @classmethod
     def _split_commas(cls, value: Any) -> Any:
         return [name for part in value.split(",") if (name := part.strip())] if isinstance(value, str) else value

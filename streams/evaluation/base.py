@@ -24,9 +24,9 @@ class Signal:
 class Case:
     """One thing to predict: what `user_id` goes on to after `history`, as of `at_ms`.
 
-    `history` holds the user's items so far, oldest first; the last `unlearned` of them taught nobody anything.
-    `targets` are the different items that came, in order, at least one. What is in `masked` must not be recommended.
-    `given` are the only items to rank, if not empty.
+    `history` holds the user's latest items, oldest first; the last `unlearned` of them taught nobody anything.
+    `targets` are the different items that came, in order, at least one, by signals of `kind`. What is in `masked` must
+    not be recommended. `given` are the only items to rank, if not empty.
     """
 
     user_id: str
@@ -36,6 +36,12 @@ class Case:
     masked: frozenset[str] = frozenset()
     unlearned: int = 0
     given: Sequence[str] = ()
+    kind: str = "click"
+
+    @property
+    def fresh(self) -> bool:
+        """Whether nothing is known of the user but `history`, and nobody learned that."""
+        return 0 < self.unlearned == len(self.history)
 
 
 class Policy(Protocol):

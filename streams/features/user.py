@@ -81,10 +81,10 @@ def fold(state: UserState, event: ev.UserEvent, at_ms: int) -> UserState:
     if changes is None:
         return UserState()
     if event.event_id is not None and not isinstance(event, ev.Absorb):
-        digest = _digest(event.event_id)
-        if _remembers(state.seen, digest):
+        seen = remember(state.seen, event.event_id)
+        if seen is None:
             return state
-        changes["seen"] = (digest + state.seen)[: MAX_SEEN * _ID_BYTES]
+        changes["seen"] = seen
     elif not changes and isinstance(event, ev.Absorb):
         return state
     if at_ms - state.last_ms > SESSION_GAP_MS:
@@ -105,6 +105,12 @@ def check_state(packed: bytes) -> None:
         msgspec.MsgspecError, UnicodeDecodeError, RecursionError: saying what is wrong.
     """
     _check(packed)
+
+
+def remember(seen: bytes, event_id: str) -> bytes | None:
+    """Return `seen`, a user's latest event ids as digests, with one more; None if it is among them."""
+    digest = _digest(event_id)
+    return None if _remembers(seen, digest) else (digest + seen)[: MAX_SEEN * _ID_BYTES]
 
 
 def _digest(event_id: str) -> bytes:

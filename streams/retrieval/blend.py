@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streams.compiled import compiled
+from streams.errors import Misuse
 from streams.features.encode import Candidates
 from streams.ordering import best_first
 from streams.retrieval.arrivals import Arrivals
@@ -38,6 +39,22 @@ def default_sources() -> tuple[CandidateSource, ...]:
         TitleWords(),
         Floor(),
     )
+
+
+def named_sources(names: Sequence[str]) -> tuple[CandidateSource, ...]:
+    """Return the sources of these names, all if there are none, in the order of `default_sources`.
+
+    Raises:
+        Misuse: there is no source of that name, or it is named twice.
+    """
+    sources = default_sources()
+    known = [source.name for source in sources]
+    for name in names:
+        if name not in known:
+            raise Misuse(f"sources: no candidate source {name!r}: choose from {', '.join(known)}")
+    if len(set(names)) < len(names):
+        raise Misuse("sources: a candidate source is named twice")
+    return tuple(source for source in sources if not names or source.name in names)
 
 
 class Retriever:

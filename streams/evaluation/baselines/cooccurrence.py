@@ -37,8 +37,10 @@ class Cooccurrence:
             self._scores = np.zeros(len(items.counts))
         latest = items.numbers(list(case.history[-HISTORY:])[::-1])
         found = score(
-            latest, pairs.rows, pairs.others, pairs.forward, pairs.backward, items.counts,
+            latest, pairs.heads, pairs.sizes, pairs.following, pairs.others,
+            pairs.forward, pairs.backward, items.counts,
             1.0, 1.0, 1.0, DECAY, 0.0, 0.0, self._scores,
         )  # fmt: skip
-        best = choose(found, self._scores, items.counts, items.keys, items.numbers(case.masked), k)
-        return items.filled(best.tolist(), case.masked, k)
+        enough = len(found) if case.given else k
+        best = choose(found, self._scores, items.counts, items.keys, items.numbers(case.masked), enough)
+        return items.filled(best.tolist(), case, k)

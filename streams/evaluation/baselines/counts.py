@@ -1,7 +1,11 @@
 """Items by number, how often each was met, and the order of popularity: what all baselines share."""
 
+from collections.abc import Iterable, Iterator, Sequence
+
 import numpy as np
 from numpy.typing import NDArray
+
+from streams.evaluation.base import Case
 
 _FIRST_SIZE = 1024
 _KEY_BYTES = 8
@@ -43,18 +47,27 @@ class ItemCounts:
             self._order = np.lexsort((self.keys[:size], -self.counts[:size]))
         return self._order
 
-    def numbers(self, item_ids: "list[str] | tuple[str, ...] | frozenset[str]") -> NDArray[np.int64]:
+    def numbers(self, item_ids: Iterable[str]) -> NDArray[np.int64]:
         """Return the numbers of those items that were met."""
         found = [self.index[item_id] for item_id in item_ids if item_id in self.index]
         return np.array(found, np.int64)
 
-    def filled(self, best: list[int], masked: frozenset[str], k: int) -> list[str]:
-        """Return the ids of `best`, filled up to `k` by popularity with what is not in `masked`."""
-        chosen = dict.fromkeys(best)
-        if len(chosen) < k:
-            for number in self.by_popularity().tolist():
-                if self.ids[number] not in masked:
-                    chosen[number] = None
-                    if len(chosen) >= k:
-                        break
-        return [self.ids[number] for number in chosen][:k]
+    def filled(self, best: Iterable[int], case: Case, k: int) -> list[str]:
+        """Return the ids of `best` (numbers), filled up to `k` by popularity; of a case with given items only those."""
+        given = frozenset(case.given)
+        chosen = [self.ids[number] for number in best if not given or self.ids[number] in given][:k]
+        taken = case.masked.union(chosen)
+        for item in self._by_popularity(case.given):
+            if len(chosen) >= k:
+                break
+            if item not in taken:
+                chosen.append(item)
+        return chosen
+
+    def _by_popularity(self, given: Sequence[str]) -> Iterator[str]:
+        if given:
+            yield from sorted(
+                given, key=lambda item: (-self.counts[self.index[item]] if item in self.index else 0, item)
+            )
+        else:
+            yield from (self.ids[number] for number in self.by_popularity().tolist())

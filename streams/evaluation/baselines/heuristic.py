@@ -82,18 +82,20 @@ class Heuristic:
             self._scores = np.zeros(len(items.counts))
         latest = list(dict.fromkeys(reversed(case.history)))[:HISTORY]
         found = score(
-            items.numbers(latest), pairs.rows, pairs.others, pairs.forward, pairs.backward, items.counts,
+            items.numbers(latest), pairs.heads, pairs.sizes, pairs.following, pairs.others,
+            pairs.forward, pairs.backward, items.counts,
             1.0 / self._grown(self._now_ms, parameters.half_life_days), parameters.beta, parameters.damp,
             parameters.g, parameters.a, parameters.b, self._scores,
         )  # fmt: skip
         if parameters.bonus:
             found = np.concatenate((found, self._add_own(case)))
-        best = choose(found, self._scores, items.counts, items.keys, items.numbers(case.masked), k)
-        return items.filled(best.tolist(), case.masked, k)
+        enough = len(found) if case.given else k
+        best = choose(found, self._scores, items.counts, items.keys, items.numbers(case.masked), enough)
+        return items.filled(best.tolist(), case, k)
 
     def _add_own(self, case: Case) -> NDArray[np.int64]:
         """Add the bonus of the user's own items; return those that had no score before."""
-        own = dict(self._own.get(case.user_id, {}))
+        own = {} if case.fresh else dict(self._own.get(case.user_id, {}))
         now = self._grown(max(case.at_ms, self._now_ms), self.parameters.own_half_life_days)
         for item in case.history[len(case.history) - case.unlearned :]:
             number = self._items.index.get(item)

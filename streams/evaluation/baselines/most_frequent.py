@@ -24,8 +24,9 @@ class MostFrequent:
 
     def rank(self, case: Case, k: int) -> list[str]:
         """Return the user's items that aren't masked, filled up by popularity."""
-        own = {item: (baskets, when) for item, (baskets, when, _) in self._own.get(case.user_id, {}).items()}
+        known = {} if case.fresh else self._own.get(case.user_id, {})
+        own = {item: (baskets, when) for item, (baskets, when, _) in known.items()}
         for place, item in enumerate(case.history[len(case.history) - case.unlearned :]):
             own[item] = (own.get(item, (0, 0))[0] + 1, self._signals + place)
         best = sorted((item for item in own if item not in case.masked), key=own.__getitem__, reverse=True)
-        return self._items.filled([self._items.number(item) for item in best[:k]], case.masked, k)
+        return self._items.filled([self._items.number(item) for item in best], case, k)

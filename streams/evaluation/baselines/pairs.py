@@ -1,7 +1,8 @@
 """How often, and how closely, items followed each other in users' sequences: counts in both directions, as they come.
 
-An item's neighbours lie side by side, sorted, in arrays that all items share; a row that outgrows its room moves to
-the end. Memory grows with the different pairs, which items bound. A pair of an item with itself is none.
+An item's neighbours are a linked list of entries, and a hash table (open addressing, linear probing; Knuth, vol. 3,
+6.4) finds the entry of a pair, so a pair costs the same however many neighbours its items have. Memory grows with the
+different pairs, which items bound. A pair of an item with itself is none.
 """
 
 from collections import deque
@@ -11,23 +12,28 @@ from numpy.typing import NDArray
 
 from streams.compiled import compiled
 
-_FIRST_ENTRIES, _FIRST_ROWS, _FIRST_ROOM = 1 << 14, 1 << 10, 4
-_START, _SIZE, _ROOM = range(3)
+NOTHING = -1
+"""The end of a list, and an empty slot of the table."""
+_FIRST_ENTRIES, _FIRST_ITEMS = 1 << 14, 1 << 10
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
 class PairCounts:
     """F and B of each item: what came after it, and before it, within `window` places, weighing 1 / distance^power.
 
-    Row i: `others`[s : s + n] ascending, `forward` and `backward` likewise, with s, n of `rows`[i].
+    The list of item i begins at `heads`[i] and goes on at `following`[entry]; `others`, `forward` and `backward` say
+    of each entry which item it counts, and F and B.
     """
 
     def __init__(self, window: int, power: float) -> None:
         self._weights = np.array([distance**-power for distance in range(1, window + 1)])
         self._latest: dict[str, deque[int]] = {}
         self._window = window
-        self.rows = np.zeros((_FIRST_ROWS, 3), np.int64)
-        self.others = np.empty(_FIRST_ENTRIES, np.int64)
+        self.heads = np.full(_FIRST_ITEMS, NOTHING, np.int32)
+        self.sizes = np.zeros(_FIRST_ITEMS, np.int32)
+        self.owners, self.others, self.following = (np.empty(_FIRST_ENTRIES, np.int32) for _ in range(3))
         self.forward, self.backward = np.empty(_FIRST_ENTRIES), np.empty(_FIRST_ENTRIES)
+        self._table = np.full(2 * _FIRST_ENTRIES, NOTHING, np.int32)
         self._used = 0
 
     def add(self, user_id: str, item: int, scale: float = 1.0) -> None:
@@ -35,70 +41,51 @@ class PairCounts:
         latest = self._latest.get(user_id)
         if latest is None:
             latest = self._latest[user_id] = deque(maxlen=self._window)
-        if item >= len(self.rows):
-            self.rows = np.concatenate((self.rows, np.zeros((max(item + 1, len(self.rows)), 3), np.int64)))
+        if item >= len(self.heads):
+            self.heads = _longer(self.heads, max(item + 1, 2 * len(self.heads)), NOTHING)
+            self.sizes = _longer(self.sizes, len(self.heads), 0)
         if latest:
-            self._put(item, np.array(latest, np.int64), scale)
+            if self._used + 2 * len(latest) > len(self.others):
+                self._grow()
+            self._used = _add(
+                item, np.array(latest, np.int64), self._weights, scale, self._used, self._table, self.heads, self.sizes,
+                self.owners, self.others, self.following, self.forward, self.backward,
+            )  # fmt: skip
         latest.appendleft(item)
 
-    def _put(self, item: int, before: NDArray[np.int64], scale: float) -> None:
-        done = 0
-        while True:
-            done, self._used = _add(
-                item, before, self._weights, scale, done, self._used,
-                self.rows, self.others, self.forward, self.backward,
-            )  # fmt: skip
-            if done == 2 * len(before):
-                return
-            self._grow()
-
     def _grow(self) -> None:
-        """Double the arrays; what rows left behind is not worth closing, as rooms double, too."""
-        self.others = np.concatenate((self.others, np.empty_like(self.others)))
-        self.forward = np.concatenate((self.forward, np.empty_like(self.forward)))
-        self.backward = np.concatenate((self.backward, np.empty_like(self.backward)))
+        """Double the entries, and find each anew in a table of twice their number."""
+        size = 2 * len(self.others)
+        for name in ("owners", "others", "following", "forward", "backward"):
+            setattr(self, name, _longer(getattr(self, name), size))
+        self._table = np.full(2 * size, NOTHING, np.int32)
+        _fill(self._table, self.owners, self.others, self._used)
+
+
+def _longer(array: NDArray[np.generic], size: int, fill: int | None = None) -> NDArray[np.generic]:
+    longer = np.empty(size, array.dtype)
+    longer[: len(array)] = array
+    if fill is not None:
+        longer[len(array) :] = fill
+    return longer
 
 
 @compiled
-def _put(
-    item: int,
-    other: int,
-    forward: float,
-    backward: float,
-    used: int,
-    rows: NDArray[np.int64],
-    others: NDArray[np.int64],
-    all_forward: NDArray[np.float64],
-    all_backward: NDArray[np.float64],
-) -> int:
-    """Add to one pair; return how many entries are used then, -1 (and nothing done) if there is no room."""
-    start, size = rows[item, _START], rows[item, _SIZE]
-    low, high = start, start + size
-    while low < high:
-        middle = (low + high) >> 1
-        if others[middle] < other:
-            low = middle + 1
-        else:
-            high = middle
-    if low < start + size and others[low] == other:
-        all_forward[low] += forward
-        all_backward[low] += backward
-        return used
-    if size == rows[item, _ROOM]:
-        room = max(_FIRST_ROOM, 2 * size)
-        if used + room > len(others):
-            return -1
-        for n in range(size):
-            others[used + n] = others[start + n]
-            all_forward[used + n], all_backward[used + n] = all_forward[start + n], all_backward[start + n]
-        low, start = low - start + used, used
-        rows[item, _START], rows[item, _ROOM] = start, room
-        used += room
-    for n in range(start + size, low, -1):
-        others[n], all_forward[n], all_backward[n] = others[n - 1], all_forward[n - 1], all_backward[n - 1]
-    others[low], all_forward[low], all_backward[low] = other, forward, backward
-    rows[item, _SIZE] = size + 1
-    return used
+def _slot(item: int, other: int, table: NDArray[np.int32], owners: NDArray[np.int32], others: NDArray[np.int32]) -> int:
+    """Return the slot that holds the entry of a pair, or where it belongs."""
+    key = np.uint64(item) << np.uint64(32) | np.uint64(other)
+    mask = len(table) - 1
+    slot = int(key * _GOLDEN >> np.uint64(20)) & mask
+    while table[slot] >= 0 and not (owners[table[slot]] == item and others[table[slot]] == other):
+        slot = (slot + 1) & mask
+    return slot
+
+
+@compiled
+def _fill(table: NDArray[np.int32], owners: NDArray[np.int32], others: NDArray[np.int32], used: int) -> None:
+    """Put all entries into an empty table."""
+    for entry in range(used):
+        table[_slot(owners[entry], others[entry], table, owners, others)] = entry
 
 
 @compiled
@@ -107,27 +94,34 @@ def _add(
     before: NDArray[np.int64],
     weights: NDArray[np.float64],
     scale: float,
-    done: int,
     used: int,
-    rows: NDArray[np.int64],
-    others: NDArray[np.int64],
+    table: NDArray[np.int32],
+    heads: NDArray[np.int32],
+    sizes: NDArray[np.int32],
+    owners: NDArray[np.int32],
+    others: NDArray[np.int32],
+    following: NDArray[np.int32],
     forward: NDArray[np.float64],
     backward: NDArray[np.float64],
-) -> tuple[int, int]:
-    """Add the pairs of `item` with what came `before` (N,), the latest first, both ways: 2 N steps, from `done` on.
-
-    Returns how many steps are done, fewer if the arrays are full, and how many entries are used.
-    """
-    for step in range(done, 2 * len(before)):
-        distance = step // 2
-        other, weight = before[distance], weights[distance] * scale
-        if other == item:
-            continue
-        if step % 2 == 0:
-            reached = _put(other, item, weight, 0.0, used, rows, others, forward, backward)
-        else:
-            reached = _put(item, other, 0.0, weight, used, rows, others, forward, backward)
-        if reached < 0:
-            return step, used
-        used = reached
-    return 2 * len(before), used
+) -> int:
+    """Add the pairs of `item` with what came `before` (N,), the latest first, both ways; return the entries used."""
+    for distance in range(len(before)):
+        weight = weights[distance] * scale
+        for turned in range(2):
+            owner, other = (before[distance], item) if turned == 0 else (item, before[distance])
+            if owner == other:
+                continue
+            slot = _slot(owner, other, table, owners, others)
+            entry = table[slot]
+            if entry < 0:
+                entry = table[slot] = used
+                owners[entry], others[entry], following[entry] = owner, other, heads[owner]
+                forward[entry] = backward[entry] = 0.0
+                heads[owner] = entry
+                sizes[owner] += 1
+                used += 1
+            if turned == 0:
+                forward[entry] += weight
+            else:
+                backward[entry] += weight
+    return used

@@ -9,13 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streams.compiled import compiled
+from streams.evaluation.baselines.pairs import NOTHING
 
 
 @compiled
 def score(
     history: NDArray[np.int64],
-    rows: NDArray[np.int64],
-    others: NDArray[np.int64],
+    heads: NDArray[np.int32],
+    sizes: NDArray[np.int32],
+    following: NDArray[np.int32],
+    others: NDArray[np.int32],
     forward: NDArray[np.float64],
     backward: NDArray[np.float64],
     counts: NDArray[np.int64],
@@ -29,24 +32,24 @@ def score(
 ) -> NDArray[np.int64]:
     """Add the score of every item that goes with `history` (N,), the latest first, to `scores`; return those items.
 
-    `scores` is scratch of all zeros, one an item; F and B are multiplied by `scale`.
+    `scores` is scratch of all zeros, one an item; the pairs are those of `PairCounts`, multiplied by `scale`.
     """
     touched = 0
     for i in history:
-        if i < len(rows):
-            touched += rows[i, 1]
+        if i < len(sizes):
+            touched += sizes[i]
     found, n = np.empty(touched, np.int64), 0
     step = 1.0
     for i in history:
         says = step / (counts[i] + 1.0) ** seed_power
         step *= decay
-        if i >= len(rows):
-            continue
-        for at in range(rows[i, 0], rows[i, 0] + rows[i, 1]):
-            pair = scale * (forward[at] + beta * backward[at])
+        entry = heads[i] if i < len(heads) else NOTHING
+        while entry >= 0:
+            pair = scale * (forward[entry] + beta * backward[entry])
+            j = others[entry]
+            entry = following[entry]
             if pair <= 0.0:
                 continue
-            j = others[at]
             if scores[j] == 0.0:
                 found[n] = j
                 n += 1
