@@ -18,4 +18,4 @@ class Popular:
 
     def rank(self, case: Case, k: int) -> list[str]:
         """Return the most frequent items."""
-        return self.items.filled([], case.masked, k)
+        return self.items.filled([], case, k)
