@@ -132,9 +132,10 @@ def test_popular_is_right_at_every_moment(seed: int) -> None:
     for n, signal in enumerate(log, 1):
         policy.learn(signal)
         k = n % 7 + 1
-        assert policy.rank(case(masked=("item-number-00",)), k) == [
-            item for item in by_popularity(log[:n]) if item != "item-number-00"
-        ][:k]
+        assert (
+            policy.rank(case(masked=("item-number-00",)), k)
+            == [item for item in by_popularity(log[:n]) if item != "item-number-00"][:k]
+        )
 
 
 def test_most_frequent_counts_baskets_ties_by_the_latest_then_fills_up() -> None:

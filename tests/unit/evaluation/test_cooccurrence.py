@@ -31,7 +31,12 @@ def test_each_step_back_in_the_history_weighs_four_fifths() -> None:
 
 
 def test_an_item_that_nobody_met_is_a_step_back_too() -> None:
-    log = [*sequence("u", "x", "far"), *sequence("v", "x", "far"), *sequence("w", "y", "near"), *sequence("z", "y", "n")]
+    log = [
+        *sequence("u", "x", "far"),
+        *sequence("v", "x", "far"),
+        *sequence("w", "y", "near"),
+        *sequence("z", "y", "n"),
+    ]
     policy = taught(Cooccurrence(), [*log, *sequence("s", "y", "near")])
     # far: 2 * 0.8^r, near: 2. With r = 0 it would be a tie, which the count would decide for neither; r = 1 is less.
     assert policy.rank(case("y", "never-met", "x"), 2) == ["far", "near"]
