@@ -1,4 +1,4 @@
-"""Co-occurrence and the heuristic once more, from their formulas, slowly and with dicts: what the fast ones must equal."""
+"""Co-occurrence and the heuristic once more, from their formulas, slowly, with dicts: what the fast ones must equal."""
 
 import math
 from collections import Counter, defaultdict
