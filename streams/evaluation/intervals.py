@@ -67,6 +67,17 @@ def paired(a: Values, b: Values, users: Sequence[str], seed: int) -> Paired:
     return Paired(float((a - b).mean()), float(low), float(high), min(1.0, p_value))
 
 
+def by_user(values: Values, users: Sequence[str] | NDArray[np.int32]) -> Values:
+    """Return the mean of the values (N,) of each user, (U,), in order of the users.
+
+    >>> by_user(np.array([1.0, 0.0, 0.5]), ["b", "b", "a"]).tolist()
+    [0.5, 0.5]
+    """
+    _, where = np.unique(users, return_inverse=True)
+    means: Values = np.bincount(where, values) / np.bincount(where)
+    return means
+
+
 def _by_user(values: Values, users: Sequence[str]) -> tuple[Values, Values]:
     """Sum (N, M) over each user's cases: (U, M), and the number of cases (U,)."""
     numbers: dict[str, int] = {}

@@ -9,7 +9,7 @@ import pytest
 
 import streams.evaluation.intervals
 import streams.evaluation.metrics
-from streams.evaluation.intervals import RESAMPLES, Interval, Paired, intervals, paired
+from streams.evaluation.intervals import RESAMPLES, Interval, Paired, by_user, intervals, paired
 
 USERS = [f"u{n}" for n in range(100)]
 
@@ -61,6 +61,10 @@ def test_repeating_every_case_of_its_user_tells_nothing_new() -> None:
 def test_a_busy_users_cases_each_count() -> None:
     found = interval(np.array([1.0, 1.0, 1.0, 0.0]), ["busy", "busy", "busy", "rare"])
     assert (found.mean, found.low, found.high) == (0.75, 0.0, 1.0)
+
+
+def test_by_user_each_counts_once() -> None:
+    assert by_user(np.array([1.0, 0.0, 0.5]), np.array([7, 7, 9], np.int32)).tolist() == [0.5, 0.5]
 
 
 def test_the_same_seed_is_the_same_interval() -> None:
