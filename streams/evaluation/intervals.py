@@ -61,7 +61,7 @@ def paired(a: Values, b: Values, users: Sequence[str], seed: int) -> Paired:
     generator = np.random.default_rng(seed + 1)
     as_large = 0
     for _ in range(RESAMPLES // _CHUNK):
-        signs = generator.integers(0, 2, (_CHUNK, len(sizes))) * 2 - 1
+        signs = generator.integers(0, 2, (_CHUNK, len(sizes)), np.int8) * 2.0 - 1.0
         as_large += int((np.abs(signs @ sums[:, 0]) >= observed - 1e-12).sum())
     p_value = (as_large + 1) / (RESAMPLES + 1)
     return Paired(float((a - b).mean()), float(low), float(high), min(1.0, p_value))
@@ -90,6 +90,6 @@ def _by_user(values: Values, users: Sequence[str]) -> tuple[Values, Values]:
 def _draws(users: int, seed: int) -> Iterator[Values]:
     """Yield how often each user is drawn in each resample, in chunks (_CHUNK, U)."""
     generator = np.random.default_rng(seed)
-    even = np.full(users, 1.0 / users)
     for _ in range(RESAMPLES // _CHUNK):
-        yield generator.multinomial(users, even, size=_CHUNK).astype(np.float64)
+        drawn = generator.integers(0, users, (_CHUNK, users))
+        yield np.array([np.bincount(row, minlength=users) for row in drawn], np.float64)
