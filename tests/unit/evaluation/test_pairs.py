@@ -62,3 +62,15 @@ def test_a_scale_multiplies_what_is_added() -> None:
     for item, scale in ((0, 1.0), (1, 10.0), (2, 100.0)):
         pairs.add("u", item, scale)
     assert {pair: n for pair, n in rows(pairs)[0].items() if n} == {(0, 1): 10.0, (1, 2): 100.0, (0, 2): 50.0}
+
+
+def test_memory_is_bounded_by_the_items_not_by_the_log() -> None:
+    rng = random.Random(2)
+    pairs, sizes = PairCounts(3, 1.0), []
+    for _ in range(4):
+        for _ in range(20_000):
+            pairs.add(f"u{rng.randrange(5)}", rng.randrange(150))
+        sizes.append((len(pairs.others), len(pairs.rows)))
+    assert rows(pairs)[0].keys() == {(a, b) for a in range(150) for b in range(150) if a != b}
+    assert sizes[0] == sizes[-1]
+    assert sizes[-1][0] <= 8 * 150 * 150
