@@ -13,12 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streams.errors import Misuse
+from streams.evaluation.intervals import Interval, by_user, intervals
+from streams.evaluation.metrics import Values, from_relevance
 from training.dataset import Dataset
-from training.lists import Lists
-from training.metrics import METRICS, Interval, bootstrap, by_user, metrics
+from training.lists import TOP, Lists
 from training.policies import BLEND, STUDENT, Tops, covered, relevance, top_by, top_of_blend
 from training.recording import FREQUENT
 
+METRICS = {f"recall@{TOP}": "recall", f"ndcg@{TOP}": "ndcg", f"hit@{TOP}": "hit_rate"}
+"""What is reported, and its name in `streams/evaluation`."""
+RECALL, NDCG, _ = METRICS
 COMMON_FROM = 10
 """Baskets that must have held an item before the test, for it to be a target."""
 REFERENCES = (BLEND, FREQUENT)
@@ -41,7 +45,7 @@ class Report:
         return {
             "users": self.users,
             "visits": self.visits,
-            "candidate_recall": self.ceiling.rounded(),
+            "candidate_recall": rounded(self.ceiling),
             "metrics": _rounded(self.values),
             "student_minus": _rounded(self.leads),
         }
@@ -49,12 +53,12 @@ class Report:
     def best_source(self) -> str:
         """Return the single source with the best NDCG."""
         sources = [name for name in self.values if name not in (STUDENT, *REFERENCES)]
-        return max(sources, key=lambda name: self.values[name][METRICS[1]].mean)
+        return max(sources, key=lambda name: self.values[name][NDCG].mean)
 
     def beats_best_source(self) -> bool:
         """Tell whether the student's lead over it is above zero in recall and NDCG, with its whole interval."""
         lead = self.leads[self.best_source()]
-        return all(lead[name].low > 0 for name in METRICS[:2])
+        return all(lead[name].low > 0 for name in (RECALL, NDCG))
 
 
 def evaluate(dataset: Dataset, lists: Lists, p: NDArray[np.float32], seed: int) -> list[Report]:
@@ -86,7 +90,7 @@ def _report(
     counted: NDArray[np.bool_] | None,
     seed: int,
 ) -> Report:
-    values: dict[str, dict[str, NDArray[np.float64]]] = {}
+    values: dict[str, dict[str, Values]] = {}
     _, targets = relevance(lists, tops[BLEND], counted)
     some = chosen & (targets > 0)
     if not some.any():
@@ -94,20 +98,26 @@ def _report(
     users, targets = lists.users[some], targets[some]
     for name, top in tops.items():
         relevant, _ = relevance(lists, top, counted)
-        found = metrics(relevant[some], targets)
-        values[name] = {metric: by_user(value, users) for metric, value in found.items()}
+        found = from_relevance(relevant[some], targets)
+        values[name] = {metric: by_user(found[theirs], users) for metric, theirs in METRICS.items()}
     student = values[STUDENT]
     leads = {name: {m: student[m] - value[m] for m in METRICS} for name, value in values.items() if name != STUDENT}
     ceiling = by_user(covered(lists, counted)[some] / targets, users)
+    each = np.unique(users).astype(str).tolist()
     return Report(
         protocol=protocol,
         users=len(ceiling),
         visits=int(some.sum()),
-        values={name: {m: bootstrap(value[m], seed) for m in METRICS} for name, value in values.items()},
-        leads={name: {m: bootstrap(lead[m], seed) for m in METRICS} for name, lead in leads.items()},
-        ceiling=bootstrap(ceiling, seed),
+        values={name: intervals(value, each, seed) for name, value in values.items()},
+        leads={name: intervals(lead, each, seed) for name, lead in leads.items()},
+        ceiling=intervals({RECALL: ceiling}, each, seed)[RECALL],
     )
 
 
 def _rounded(values: Mapping[str, Mapping[str, Interval]]) -> dict[str, dict[str, list[float]]]:
-    return {name: {m: interval.rounded() for m, interval in row.items()} for name, row in values.items()}
+    return {name: {m: rounded(interval) for m, interval in row.items()} for name, row in values.items()}
+
+
+def rounded(interval: Interval) -> list[float]:
+    """Return mean, low and high for a manifest."""
+    return [round(interval.mean, 4), round(interval.low, 4), round(interval.high, 4)]

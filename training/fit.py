@@ -14,15 +14,14 @@ from numpy.typing import NDArray
 
 from inference.tensors import HEADS
 from streams.errors import Misuse
+from streams.evaluation.intervals import by_user
+from streams.evaluation.metrics import from_relevance
 from training.calibrate import calibrate
 from training.dataset import Dataset
-from training.lists import Batch, Lists, batches
+from training.lists import TOP, Batch, Lists, batches
 from training.losses import LISTWISE, loss
-from training.metrics import METRICS, by_user, metrics
 from training.policies import relevance, top_by
 from training.student import Student
-
-NDCG = METRICS[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +78,7 @@ def fit(dataset: Dataset, recipe: Recipe, progress: Progress = lambda line: None
                 losses.append(_step(student, one, optimizer, recipe.listwise))
                 schedule.step()
         history.append(ndcg(student, validation))
-        progress(f"epoch {epoch + 1}: loss {np.mean(losses):.4f}, validation {NDCG} {history[-1]:.4f}")
+        progress(f"epoch {epoch + 1}: loss {np.mean(losses):.4f}, validation ndcg@{TOP} {history[-1]:.4f}")
         if history[-1] >= max(history):
             best = copy.deepcopy(student.state_dict())
         if len(history) - int(np.argmax(history)) > recipe.patience:
@@ -106,7 +105,7 @@ def ndcg(student: Student, lists: Lists) -> float:
     top = top_by(lists, probabilities(student, lists))
     relevant, targets = relevance(lists, top)
     some = targets > 0
-    return float(by_user(metrics(relevant[some], targets[some])[NDCG], lists.users[some]).mean())
+    return float(by_user(from_relevance(relevant[some], targets[some])["ndcg"], lists.users[some]).mean())
 
 
 def _step(student: Student, one: Batch, optimizer: torch.optim.Optimizer, listwise: float) -> float:

@@ -12,7 +12,7 @@ from typing import Any
 
 from streams.errors import BadModel
 from training.dataset import Dataset, build
-from training.evaluate import Report, evaluate
+from training.evaluate import Report, evaluate, rounded
 from training.export import export
 from training.fit import Fitted, Recipe, fit, probabilities
 from training.manifest import write_manifest
@@ -73,5 +73,5 @@ def check(reports: list[Report]) -> None:
     first = reports[0]
     if not first.beats_best_source():
         lead = first.leads[first.best_source()]
-        told = json.dumps({name: interval.rounded() for name, interval in lead.items()})
+        told = json.dumps({name: rounded(interval) for name, interval in lead.items()})
         raise BadModel(f"the ranker doesn't beat the source `{first.best_source()}` alone: its lead is {told}")

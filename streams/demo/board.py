@@ -5,14 +5,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from streams.demo.baselines import Baseline, PersonalFrequency, Popular
 from streams.demo.journey import Basket, Line
 from streams.demo.listen import Received
-from streams.demo.quality import RESAMPLES, Scores, Values, lower_bound, mean, score
+from streams.evaluation.base import Case
+from streams.evaluation.intervals import RESAMPLES, by_user, paired
+from streams.evaluation.metrics import Values, measure
 
 STREAMRANK = "streamrank"
+MEASURES = ("hit_rate", "recall", "ndcg")
 BOUNDED = ("recall", "ndcg")
 PROTOCOL = (
     "a request before each basket of the {weeks} weeks from 2017-11-01 on, {households:,} of {drawn:,} households "
@@ -24,11 +25,11 @@ PROTOCOL = (
 
 @dataclass(slots=True)
 class Asked:
-    """A request that was sent: when (`time.perf_counter`, s), and what it is compared with."""
+    """A request that was sent: when (`time.perf_counter`, s), and what the baselines would have shown."""
 
     at_s: float
     basket: Basket
-    baselines: dict[str, Scores]
+    baselines: dict[str, list[str]]
     answered: bool = False
 
 
@@ -44,7 +45,8 @@ class Board:
         self.first_s = self.last_s = 0.0
         self._baselines: dict[str, Baseline] = {"popular": Popular(k), "personal_frequency": PersonalFrequency(k)}
         self._asked: dict[str, Asked] = {}
-        self._rows: dict[str, dict[str, list[Scores]]] = defaultdict(lambda: defaultdict(list))
+        self._baskets: list[Basket] = []  # those with a slate, (N,)
+        self._rankings: dict[str, list[list[str]]] = defaultdict(list)  # policy -> (N,)
 
     @property
     def requested(self) -> int:
@@ -59,7 +61,7 @@ class Board:
     @property
     def households(self) -> int:
         """Households with a slate."""
-        return len(self._rows[STREAMRANK])
+        return len({basket.user_id for basket in self._baskets})
 
     def learn(self, line: Line) -> None:
         """Let the baselines take in a purchase."""
@@ -68,10 +70,7 @@ class Board:
 
     def asked(self, request_id: str, basket: Basket, clock: Callable[[], float]) -> None:
         """Note a request that goes out now, before its basket."""
-        said = {
-            name: score(baseline.top(basket.user_id), basket.items, self.k)
-            for name, baseline in self._baselines.items()
-        }
+        said = {name: baseline.top(basket.user_id) for name, baseline in self._baselines.items()}
         self._asked[request_id] = Asked(clock(), basket, said)
         self.first_s = self.first_s or self._asked[request_id].at_s
 
@@ -86,10 +85,11 @@ class Board:
         self.latencies_ms.append((at_s - asked.at_s) * 1e3)
         self.served_by[slate.served_by] += 1
         self.models[slate.model or "none"] += 1
-        mine = score([item.item_id for item in slate.items], asked.basket.items, self.k)
-        self.hits += int(mine.hit_rate)
-        for policy, scores in {STREAMRANK: mine, **asked.baselines}.items():
-            self._rows[policy][asked.basket.user_id].append(scores)
+        mine = [item.item_id for item in slate.items]
+        self.hits += not asked.basket.items.isdisjoint(mine[: self.k])
+        self._baskets.append(asked.basket)
+        for policy, ranking in {STREAMRANK: mine, **asked.baselines}.items():
+            self._rankings[policy].append(ranking)
 
     def quality(self, seed: int, **told: Any) -> dict[str, Any]:
         """Return the comparison; {} of policies if nothing was served. `told` completes the protocol's sentence."""
@@ -97,19 +97,19 @@ class Board:
         result: dict[str, Any] = {"protocol": PROTOCOL.format(**said), "k": self.k, "households": self.households}
         if not self.households:
             return result
-        users = sorted(self._rows[STREAMRANK])
-        values: dict[str, Values] = {}  # policy -> (U, metrics)
-        for policy, rows in self._rows.items():
-            values[policy] = np.array([mean(rows[user]) for user in users])
-            result[policy] = {
-                name: round(v, 4) for name, v in mean(map(Scores._make, values[policy]))._asdict().items()
-            }
+        values = self._by_household()
+        for policy, row in values.items():
+            result[policy] = {name: round(float(value.mean()), 4) for name, value in row.items()}
+        mine, each = values.pop(STREAMRANK), [str(n) for n in range(self.households)]
         result["lower_bounds"] = {
-            policy: {
-                name: round(lower_bound((values[STREAMRANK] - theirs)[:, Scores._fields.index(name)], seed), 4)
-                for name in BOUNDED
-            }
+            policy: {name: round(paired(mine[name], theirs[name], each, seed).low, 4) for name in BOUNDED}
             for policy, theirs in values.items()
-            if policy != STREAMRANK
         }
         return result
+
+    def _by_household(self) -> dict[str, dict[str, Values]]:
+        """Return each policy's means over each household's baskets, (U,), by measure."""
+        users = [basket.user_id for basket in self._baskets]
+        cases = [Case(basket.user_id, basket.at_ms, (), tuple(basket.items)) for basket in self._baskets]
+        found = {policy: measure(rankings, cases, self.k) for policy, rankings in self._rankings.items()}
+        return {policy: {name: by_user(row[name], users) for name in MEASURES} for policy, row in found.items()}

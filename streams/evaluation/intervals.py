@@ -4,7 +4,7 @@ Percentile bootstrap (Efron and Tibshirani, 1993, chapters 13 and 16) and a sign
 Smucker, Allan and Carterette, CIKM 2007, on which test to use for rankings). Deterministic by seed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,17 +55,27 @@ def paired(a: Values, b: Values, users: Sequence[str], seed: int) -> Paired:
     Paired(difference=0.0, low=0.0, high=0.0, p_value=1.0)
     """
     sums, sizes = _by_user((a - b)[:, None], users)
-    draws = list(_draws(len(sizes), seed))
-    means = np.concatenate([(w @ sums)[:, 0] / (w @ sizes) for w in draws])
+    means = np.concatenate([(w @ sums)[:, 0] / (w @ sizes) for w in _draws(len(sizes), seed)])  # (R,)
     low, high = np.quantile(means, (0.025, 0.975))
     observed = abs(float(sums.sum()))
     generator = np.random.default_rng(seed + 1)
     as_large = 0
     for _ in range(RESAMPLES // _CHUNK):
-        signs = generator.integers(0, 2, (_CHUNK, len(sizes))) * 2 - 1
+        signs = generator.integers(0, 2, (_CHUNK, len(sizes)), np.int8) * 2.0 - 1.0
         as_large += int((np.abs(signs @ sums[:, 0]) >= observed - 1e-12).sum())
     p_value = (as_large + 1) / (RESAMPLES + 1)
     return Paired(float((a - b).mean()), float(low), float(high), min(1.0, p_value))
+
+
+def by_user(values: Values, users: Sequence[str] | NDArray[np.int32]) -> Values:
+    """Return the mean of the values (N,) of each user, (U,), in order of the users.
+
+    >>> by_user(np.array([1.0, 0.0, 0.5]), ["b", "b", "a"]).tolist()
+    [0.5, 0.5]
+    """
+    _, where = np.unique(users, return_inverse=True)
+    means: Values = np.bincount(where, values) / np.bincount(where)
+    return means
 
 
 def _by_user(values: Values, users: Sequence[str]) -> tuple[Values, Values]:
@@ -77,8 +87,9 @@ def _by_user(values: Values, users: Sequence[str]) -> tuple[Values, Values]:
     return sums, np.bincount(where, minlength=len(numbers)).astype(np.float64)
 
 
-def _draws(users: int, seed: int) -> "Sequence[Values]":
-    """Return how often each user is drawn in each resample, in chunks (_CHUNK, U)."""
+def _draws(users: int, seed: int) -> Iterator[Values]:
+    """Yield how often each user is drawn in each resample, in chunks (_CHUNK, U)."""
     generator = np.random.default_rng(seed)
-    even = np.full(users, 1.0 / users)
-    return [generator.multinomial(users, even, size=_CHUNK).astype(np.float64) for _ in range(RESAMPLES // _CHUNK)]
+    for _ in range(RESAMPLES // _CHUNK):
+        drawn = generator.integers(0, users, (_CHUNK, users))
+        yield np.array([np.bincount(row, minlength=users) for row in drawn], np.float64)

@@ -79,9 +79,7 @@ class Log:
                 seen[event.user_id] = ids
             if at_ms < self.latest_ms:
                 self.late += 1
-                self._complain(
-                    self.late, number, "$.at_ms is earlier than before: is the log sorted by time?"
-                )
+                self._complain(self.late, number, "$.at_ms is earlier than before: is the log sorted by time?")
             self.latest_ms = max(self.latest_ms, at_ms)
             self.events += 1
             yield Entry(number, raw, event, at_ms)

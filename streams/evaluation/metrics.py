@@ -55,13 +55,14 @@ def from_relevance(relevant: NDArray[np.bool_], targets: NDArray[np.int64]) -> d
     hits = relevant.sum(axis=1)
     precision, recall = hits / k, hits / targets
     both = np.maximum(precision + recall, 1e-300)
+    reached = np.cumsum(relevant * gains, axis=1)[:, -1]  # rank by rank, so that a perfect list gets 1 to the bit
     first = np.where(hits > 0, relevant.argmax(axis=1) + 1, np.inf)
     return {
         "hit_rate": (hits > 0).astype(np.float64),
         "recall": recall,
         "precision": precision,
         "f1": 2 * precision * recall / both,
-        "ndcg": relevant @ gains / np.cumsum(gains)[possible - 1],
+        "ndcg": reached / np.cumsum(gains)[possible - 1],
         "mrr": 1.0 / first,
         "map": (relevant * relevant.cumsum(axis=1) / ranks).sum(axis=1) / possible,
     }

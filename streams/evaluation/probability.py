@@ -2,7 +2,9 @@
 
 auc       share of (positive, negative) pairs in the right order, ties half          (Hanley and McNeil, 1982)
 log_loss  -mean of y*log(p) + (1-y)*log(1-p)
-ece       sum over bins of share * |mean p - mean y|, bins of equal size             (Naeini et al., AAAI 2015)
+ece       sum over bins of share * |mean p - mean y|, bins of about equal size       (Naeini et al., AAAI 2015)
+
+Equal p are never parted, so no measure depends on the order of the cases.
 """
 
 import numpy as np
@@ -31,10 +33,12 @@ def log_loss(labels: NDArray[np.bool_], p: Values) -> float:
 
 
 def reliability(labels: NDArray[np.bool_], p: Values) -> list[tuple[float, float, int]]:
-    """Return of each of BINS equal parts, by rising p: mean p, share of positives, size."""
-    order = np.argsort(p, kind="stable")
-    parts = [part for part in np.array_split(order, BINS) if len(part)]
-    return [(float(p[part].mean()), float(labels[part].mean()), len(part)) for part in parts]
+    """Return of each of at most BINS parts, by rising p: mean p, share of positives, size."""
+    _, where, sizes = np.unique(p, return_inverse=True, return_counts=True)
+    middles = np.cumsum(sizes) - sizes / 2.0
+    bins = (BINS * middles / max(len(p), 1)).astype(np.int64)[where]
+    parts = [bins == number for number in np.unique(bins)]
+    return [(float(p[part].mean()), float(labels[part].mean()), int(part.sum())) for part in parts]
 
 
 def ece(labels: NDArray[np.bool_], p: Values) -> float:

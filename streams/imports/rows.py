@@ -2,13 +2,14 @@
 
 import csv
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from streams.errors import Misuse
-from streams.event_log import read_lines
+from streams.event_log import needed, read_lines
 
 _BEGINS_JSON = b"{"
 
@@ -24,7 +25,7 @@ def read_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, Mapping
     if first is None:
         raise Misuse(f"{path}: the file is empty")
     if first[1].startswith(_BEGINS_JSON):
-        rows = _objects(first, lines)
+        rows = _objects(path, first, lines)
     else:
         rows = _cells(path, first[1], lines)
     for number, row in rows:
@@ -34,15 +35,16 @@ def read_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, Mapping
         yield number, row
 
 
-def _objects(first: tuple[int, bytes], lines: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, dict[str, Any]]]:
+def _objects(
+    path: Path, first: tuple[int, bytes], lines: Iterable[tuple[int, bytes]]
+) -> Iterator[tuple[int, dict[str, Any]]]:
     """Read the rows that `read_lines` made of Parquet, where nulls are left out."""
-    decode = msgspec.json.decode
-    names: dict[str, None] = dict.fromkeys(decode(first[1]))
-    yield first[0], decode(first[1])
-    for number, line in lines:
-        row = decode(line)
-        names.update(dict.fromkeys(row))
-        yield number, dict.fromkeys(names) | row
+    try:
+        empty = dict.fromkeys(needed("pyarrow.parquet", path).read_schema(path).names)
+    except ValueError as exc:
+        raise Misuse(f"{path}: neither CSV nor Parquet: are these JSON lines?") from exc
+    for number, line in chain((first,), lines):
+        yield number, empty | msgspec.json.decode(line)
 
 
 def _cells(path: Path, header: bytes, lines: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, dict[str, Any]]]:

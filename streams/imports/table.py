@@ -84,17 +84,21 @@ def read(source: str | None, selection: Selection) -> Iterator[Line]:
     columns = mapping.event
     types = columns.type
     used = [columns.user, columns.item, columns.time, *([types.column] if isinstance(types, _Types) else [])]
-    used += [name for name in (columns.order, columns.session, columns.quantity, columns.price, columns.value) if name]
+    told = mapping.item
+    more = (columns.order, columns.session, columns.quantity, columns.price, columns.value)
+    used += [name for name in (*more, told.title, told.brand, told.price, *told.category) if name]
     time_of = _clock(columns.time_format)
     events: list[tuple[int, dict[str, Any]]] = []
     items: dict[str, dict[str, Any]] = {}
     for _, row in read_rows(Path(source), used):
         refused, event = _event(columns, row, time_of)
+        if refused is None:
+            refused, item = _item(told, row, event["item_id"])
         if refused is not None:
             yield Line(EVENTS, row, refused)
             continue
         events.append((event["at_ms"], event))
-        items[event["item_id"]] = _item(mapping.item, row, event["item_id"])
+        items[event["item_id"]] = item
     for item in items.values():
         yield Line(ITEMS, item)
     for _, event in sorted(events, key=lambda pair: pair[0]):
@@ -152,15 +156,19 @@ def _event(
     return None, event
 
 
-def _item(columns: _ItemColumns, row: Mapping[str, Any], item_id: str) -> dict[str, Any]:
+def _item(columns: _ItemColumns, row: Mapping[str, Any], item_id: str) -> tuple[str | None, dict[str, Any]]:
+    """Return why the row tells of no item (or None), and the item."""
     item: dict[str, Any] = {"item_id": item_id}
     for name, column in (("title", columns.title), ("brand", columns.brand)):
-        if column and row.get(column) is not None:
+        if column and row[column] is not None:
             item[name] = str(row[column]).strip()
-    if columns.price and row.get(columns.price) is not None:
-        item["price"] = float(row[columns.price])
-    path = [str(row[column]) for column in columns.category if row.get(column) is not None]
-    return item | ({"category": path} if path else {})
+    if columns.price and row[columns.price] is not None:
+        try:
+            item["price"] = float(row[columns.price])
+        except (ValueError, TypeError):
+            return f"{columns.price}: {row[columns.price]!r} is not a number", {}
+    path = [str(row[column]) for column in columns.category if row[column] is not None]
+    return None, item | ({"category": path} if path else {})
 
 
 def _clock(time_format: str) -> Callable[[Any], int]:

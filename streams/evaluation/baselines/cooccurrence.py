@@ -10,7 +10,7 @@ import numpy as np
 from streams.evaluation.base import Case, Signal
 from streams.evaluation.baselines.counts import ItemCounts
 from streams.evaluation.baselines.pairs import PairCounts
-from streams.evaluation.baselines.scoring import choose, score
+from streams.evaluation.baselines.scoring import score
 
 WINDOW, POWER = 3, 1.0
 HISTORY, DECAY = 10, 0.8
@@ -41,6 +41,4 @@ class Cooccurrence:
             pairs.forward, pairs.backward, items.counts,
             1.0, 1.0, 1.0, DECAY, 0.0, 0.0, self._scores,
         )  # fmt: skip
-        enough = len(found) if case.given else k
-        best = choose(found, self._scores, items.counts, items.keys, items.numbers(case.masked), enough)
-        return items.filled(best.tolist(), case, k)
+        return items.ranked(found, self._scores, case, k)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from streams.evaluation.base import Case, Signal
 from streams.evaluation.baselines.counts import ItemCounts
 from streams.evaluation.baselines.pairs import PairCounts
-from streams.evaluation.baselines.scoring import choose, score
+from streams.evaluation.baselines.scoring import score
 
 WINDOW = 20
 HISTORY = 20
@@ -54,7 +54,7 @@ class Heuristic:
         self._items = ItemCounts()
         self._pairs = PairCounts(WINDOW, parameters.p)
         self._own: dict[str, dict[int, float]] = {}
-        self._last_basket: dict[str, tuple[str, set[int]]] = {}
+        self._last_basket: dict[str, tuple[str | None, set[int]]] = {}
         self._began_ms: int | None = None
         self._now_ms = 0
         self._scores = np.zeros(0)
@@ -66,7 +66,7 @@ class Heuristic:
         self._now_ms = max(self._now_ms, signal.at_ms)
         item, parameters = self._items.count(signal.item_id), self.parameters
         self._pairs.add(signal.user_id, item, self._grown(signal.at_ms, parameters.half_life_days))
-        basket, held = self._last_basket.get(signal.user_id, ("", set()))
+        basket, held = self._last_basket.get(signal.user_id, (None, set()))
         if basket != signal.basket:
             held = set()
             self._last_basket[signal.user_id] = signal.basket, held
@@ -89,9 +89,7 @@ class Heuristic:
         )  # fmt: skip
         if parameters.bonus:
             found = np.concatenate((found, self._add_own(case)))
-        enough = len(found) if case.given else k
-        best = choose(found, self._scores, items.counts, items.keys, items.numbers(case.masked), enough)
-        return items.filled(best.tolist(), case, k)
+        return items.ranked(found, self._scores, case, k)
 
     def _add_own(self, case: Case) -> NDArray[np.int64]:
         """Add the bonus of the user's own items; return those that had no score before."""

@@ -11,7 +11,7 @@ class MostFrequent:
 
     def __init__(self) -> None:
         self._items = ItemCounts()
-        self._own: dict[str, dict[str, tuple[int, int, str]]] = {}
+        self._own: dict[str, dict[str, tuple[int, int, str | None]]] = {}
         self._signals = 0
 
     def learn(self, signal: Signal) -> None:
@@ -19,7 +19,7 @@ class MostFrequent:
         self._items.count(signal.item_id)
         self._signals += 1
         own = self._own.setdefault(signal.user_id, {})
-        baskets, _, last = own.get(signal.item_id, (0, 0, ""))
+        baskets, _, last = own.get(signal.item_id, (0, 0, None))
         own[signal.item_id] = (baskets + (last != signal.basket), self._signals, signal.basket)
 
     def rank(self, case: Case, k: int) -> list[str]:
@@ -27,6 +27,7 @@ class MostFrequent:
         known = {} if case.fresh else self._own.get(case.user_id, {})
         own = {item: (baskets, when) for item, (baskets, when, _) in known.items()}
         for place, item in enumerate(case.history[len(case.history) - case.unlearned :]):
-            own[item] = (own.get(item, (0, 0))[0] + 1, self._signals + place)
-        best = sorted((item for item in own if item not in case.masked), key=own.__getitem__, reverse=True)
-        return self._items.filled([self._items.number(item) for item in best], case, k)
+            own[item] = (own.get(item, (0, 0))[0] + 1, self._signals + 1 + place)
+        allowed = own.keys() & case.given if case.given else own.keys()
+        best = sorted(allowed - case.masked, key=own.__getitem__, reverse=True)
+        return self._items.filled(best, case, k)

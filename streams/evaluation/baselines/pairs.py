@@ -6,12 +6,14 @@ different pairs, which items bound. A pair of an item with itself is none.
 """
 
 from collections import deque
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streams.compiled import compiled
 
+T = TypeVar("T", bound=np.generic)
 NOTHING = -1
 """The end of a list, and an empty slot of the table."""
 _FIRST_ENTRIES, _FIRST_ITEMS = 1 << 14, 1 << 10
@@ -62,7 +64,7 @@ class PairCounts:
         _fill(self._table, self.owners, self.others, self._used)
 
 
-def _longer(array: NDArray[np.generic], size: int, fill: int | None = None) -> NDArray[np.generic]:
+def _longer(array: NDArray[T], size: int, fill: int | None = None) -> NDArray[T]:
     longer = np.empty(size, array.dtype)
     longer[: len(array)] = array
     if fill is not None:

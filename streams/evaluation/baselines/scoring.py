@@ -2,7 +2,8 @@
 
 score(j) = sum over the history's items i, r steps back, of g^r * (F_ij + beta * B_ij)^damp / ((n_i+1)^a * (n_j+1)^b)
 
-F and B are the counts of `PairCounts`, n how often an item was met. `../retrieval/related.py` is the served form of it.
+F and B are the counts of `PairCounts`, n how often an item was met; an item never met, -1, is a step back, too.
+`../retrieval/related.py` is the served form of it.
 """
 
 import numpy as np
@@ -36,15 +37,18 @@ def score(
     """
     touched = 0
     for i in history:
-        if i < len(sizes):
+        if 0 <= i < len(sizes):
             touched += sizes[i]
     found, n = np.empty(touched, np.int64), 0
     step = 1.0
     for i in history:
-        says = step / (counts[i] + 1.0) ** seed_power
+        weight = step
         step *= decay
-        entry = heads[i] if i < len(heads) else NOTHING
-        while entry >= 0:
+        if i < 0 or i >= len(heads):
+            continue
+        says = weight / (counts[i] + 1.0) ** seed_power
+        entry = heads[i]
+        while entry != NOTHING:
             pair = scale * (forward[entry] + beta * backward[entry])
             j = others[entry]
             entry = following[entry]
@@ -69,7 +73,8 @@ def choose(
 ) -> NDArray[np.int64]:
     """Return the `k` best of `found` (N,), not masked, ties by count, then by id; `scores` is all zeros afterwards."""
     for item in masked:
-        scores[item] = 0.0
+        if item >= 0:
+            scores[item] = 0.0
     best, size = np.empty(k, np.int64), 0
     for j in found:
         if scores[j] == 0.0:
@@ -94,4 +99,7 @@ def _before(a: int, b: int, scores: NDArray[np.float64], counts: NDArray[np.int6
         return bool(scores[a] > scores[b])
     if counts[a] != counts[b]:
         return bool(counts[a] > counts[b])
-    return bool(keys[a] < keys[b])
+    for word in range(keys.shape[1]):
+        if keys[a, word] != keys[b, word]:
+            return bool(keys[a, word] < keys[b, word])
+    return False

@@ -43,9 +43,7 @@ class Prequential:
     def before(self, log: Log) -> "Prequential":
         """Predict the last tenth of the time before the split."""
         if self._chosen.split_ms is None:
-            raise Misuse(
-                "--fit: prequential predicts from the first event on: give it a --split"
-            )
+            raise Misuse("--fit: prequential predicts from the first event on: give it a --split")
         first_ms, _ = log.span_ms()
         split_ms = self._chosen.split_ms
         earlier_ms = split_ms - max(1, int((split_ms - first_ms) * LAST_PART))

@@ -1,4 +1,5 @@
 import json
+import math
 
 import msgspec
 import pytest
@@ -55,3 +56,31 @@ def test_repeats_and_strangers_count_once_and_never() -> None:
     for request in ("r", "r", "stranger"):
         board.answered(Received(_slate(request, "milk"), 1.0))
     assert (board.requested, board.served, board.hits) == (1, 1, 1)
+
+
+def test_ndcg_by_hand_and_only_the_first_k_count() -> None:
+    board = Board(k=3)
+    board.asked("r", _basket("u", "b", "b", "d", "absent"), lambda: 1.0)
+    board.answered(Received(_slate("r", "a", "b", "c", "d"), 1.0))
+    gain, ideal = 1 / math.log2(3), 1 + 1 / math.log2(3) + 1 / math.log2(4)
+    found = board.quality(seed=1, weeks=1, drawn=1)["streamrank"]
+    assert found == pytest.approx({"hit_rate": 1.0, "recall": 1 / 3, "ndcg": gain / ideal}, abs=1e-4)
+    assert board.hits == 1
+
+
+def test_a_slate_that_misses_the_basket_is_no_hit() -> None:
+    board = Board(k=1)
+    board.asked("r", _basket("u", "b", "milk"), lambda: 1.0)
+    board.answered(Received(_slate("r", "salt", "milk"), 1.0))
+    assert board.hits == 0
+    assert board.quality(seed=1, weeks=1, drawn=1)["streamrank"] == {"hit_rate": 0.0, "recall": 0.0, "ndcg": 0.0}
+
+
+def test_the_bound_of_a_clear_lead_is_positive_and_the_same_for_the_same_seed() -> None:
+    board = Board(k=1)
+    for n in range(60):
+        board.asked(f"r{n}", _basket(f"u{n}", f"b{n}", "milk"), lambda: 1.0)
+        board.answered(Received(_slate(f"r{n}", "milk" if n % 3 else "salt"), 1.0))
+    bounds = [board.quality(seed=seed, weeks=1, drawn=60)["lower_bounds"]["popular"]["recall"] for seed in (1, 1)]
+    assert bounds[0] == bounds[1]
+    assert bounds[0] == pytest.approx(2 / 3 - 1.96 * (2 / 9 / 60) ** 0.5, abs=0.03)

@@ -121,6 +121,26 @@ def test_a_parquet_table_gives_the_same_as_csv(tmp_path: Path) -> None:
     assert [(e["type"], e["user_id"], e["value"]) for e in one[EVENTS]] == [("rating", "2", 2.0), ("rating", "1", 4.5)]
 
 
+def test_a_null_in_the_first_row_of_parquet_is_no_missing_column(tmp_path: Path) -> None:
+    table = {
+        "userId": [None, 2, 3],
+        "movieId": [5, 6, 7],
+        "rating": [None, None, 4.5],
+        "timestamp": [1_000_000_000] * 3,
+    }
+    pq.write_table(pa.table(table), tmp_path / "t.parquet")
+    made = imported("table", tmp_path / "t.parquet", mapping="movielens")
+    assert [r["reason"] for r in made[REJECTS]] == ["userId: missing", "Object missing required field `value`"]
+
+
+def test_a_price_that_is_no_number_refuses_its_row_also_where_only_the_item_has_one(tmp_path: Path) -> None:
+    mapping = '[event]\nuser="u"\nitem="i"\ntime="t"\ntime_format="s"\ntype="view"\n[item]\nprice="p"\n'
+    source = written(tmp_path / "t.csv", "u,i,t,p\n1,5,1000000000,9.5\n2,6,1000000001,cheap\n3,7,1000000002,\n")
+    made = imported("table", source, mapping=str(written(tmp_path / "m.toml", mapping)))
+    assert made[ITEMS] == [{"item_id": "5", "price": 9.5}, {"item_id": "7"}]
+    assert [(r["reason"], r["line"]["i"]) for r in made[REJECTS]] == [("p: 'cheap' is not a number", "6")]
+
+
 def test_times_in_another_unit_are_refused_and_told(tmp_path: Path) -> None:
     rows = "1000000000000,1,view,5,\n1000000000,1,view,5,\n"
     source = written(tmp_path / "t.csv", "timestamp,visitorid,event,itemid,transactionid\n" + rows)
@@ -147,6 +167,8 @@ def test_shipped_mappings_can_be_loaded() -> None:
         ("metarank", '{"event":"item"}\n', r":1: no event of Metarank's"),
         ("metarank", "event,id\n", r":1: no event of Metarank's"),
         ("table", "x,y\n1,2\n", r":2: no column 'CustomerID'"),
+        ("table", RETAIL.replace("Description", "Text") + ",,,,,,,\n", r":2: no column 'Description'"),
+        ("table", '{"CustomerID":1}\n', r"neither CSV nor Parquet"),
     ],
 )
 def test_what_is_of_another_format_is_one_sentence_with_its_place(
