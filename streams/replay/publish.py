@@ -73,6 +73,7 @@ class Replay:
         """
         self.counts = Counts()
         self._topic = settings.topic(topic)
+        self._of_items = topic == topics.ITEMS
         self._decoder = HEADS[topic]
         self._plan = plan or Plan()
         self._takes = self._plan.selection.takes
@@ -98,7 +99,7 @@ class Replay:
         """How to go on after an interruption."""
         if self._plan.rounds != 1:
             return f"this was round {self.counts.rounds + 1} of a loop, which begins anew when it is started again"
-        return f"resume with --from {self.resume_line}"
+        return f"resume with {'--items ' if self._of_items else ''}--from {self.resume_line}"
 
     def run(self, lines: Iterable[tuple[int, bytes]]) -> Counts:
         """Publish the lines, in each round those that iterating gives anew, and await their acknowledgements.
