@@ -9,7 +9,8 @@ import logging
 import os
 import struct
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -43,7 +44,7 @@ class ReadBack:
         self._acknowledged: Counter[int] = Counter()
         self._held: Counter[int] = Counter()
         self._misplaced: Counter[int] = Counter()
-        config = {
+        self._config = {
             **settings.kafka_client_config(),
             "client.id": "streamrank-replay",
             "group.id": "streamrank-replay",
@@ -51,8 +52,8 @@ class ReadBack:
             "enable.partition.eof": True,
             "auto.offset.reset": "earliest",
         }
-        self._consumer = Consumer(config, logger=logging.getLogger("librdkafka"))
-        self._starts = [self._end(TopicPartition(topic, p)) for p in range(settings.partitions)]
+        with self._consumer() as consumer:
+            self._starts = [self._end(consumer, TopicPartition(topic, p)) for p in range(settings.partitions)]
 
     def header(self, number: int) -> list[tuple[str, bytes]]:
         """Return the headers of the message of this number."""
@@ -70,14 +71,22 @@ class ReadBack:
             Unreachable: naming the address.
         """
         try:
-            self._read(on_held)
+            with self._consumer() as consumer:
+                self._read(consumer, on_held)
         except (KafkaException, TimeoutError) as exc:
             raise self._unreachable() from exc
-        finally:
-            self._consumer.close()
         for partition in sorted(self._acknowledged | self._held):
             self._check(partition)
         return self._held.total()
+
+    @contextmanager
+    def _consumer(self) -> Iterator[Consumer]:
+        """Open a consumer for one task: an idle one crashes (librdkafka 2.16) if the topic is made anew meanwhile."""
+        consumer = Consumer(self._config, logger=logging.getLogger("librdkafka"))
+        try:
+            yield consumer
+        finally:
+            consumer.close()
 
     def _check(self, partition: int) -> None:
         held, acknowledged = self._held[partition], self._acknowledged[partition]
@@ -87,12 +96,12 @@ class ReadBack:
         if self._misplaced[partition]:
             raise NotVerified(f"{where} holds {self._misplaced[partition]} messages of this replay in another order")
 
-    def _read(self, on_held: Callable[[int], None]) -> None:
-        self._consumer.assign(self._starts)
+    def _read(self, consumer: Consumer, on_held: Callable[[int], None]) -> None:
+        consumer.assign(self._starts)
         last: dict[int, int] = {}
         ended: set[int] = set()
         while len(ended) < len(self._starts):
-            message = self._consumer.poll(TIMEOUT_S)
+            message = consumer.poll(TIMEOUT_S)
             if message is None:
                 raise TimeoutError
             error = message.error()
@@ -113,9 +122,9 @@ class ReadBack:
                 if number % _TELL_EVERY == 0:
                     on_held(self._held.total())
 
-    def _end(self, place: TopicPartition) -> TopicPartition:
+    def _end(self, consumer: Consumer, place: TopicPartition) -> TopicPartition:
         try:
-            ends = self._consumer.get_watermark_offsets(place, TIMEOUT_S)
+            ends = consumer.get_watermark_offsets(place, TIMEOUT_S)
         except KafkaException as exc:
             raise self._unreachable() from exc
         if ends is None:
