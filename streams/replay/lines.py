@@ -64,11 +64,8 @@ class Selection:
             return False
         if self.types and head.type not in self.types:
             return False
-        return self._in_window(head.at_ms)
-
-    def _in_window(self, at_ms: int | None) -> bool:
         if self.since_ms is None and self.until_ms is None:
             return True
-        if at_ms is None or (self.since_ms is not None and at_ms < self.since_ms):
+        if head.at_ms is None or (self.since_ms is not None and head.at_ms < self.since_ms):
             return False
-        return self.until_ms is None or at_ms < self.until_ms
+        return self.until_ms is None or head.at_ms < self.until_ms

@@ -92,9 +92,14 @@ class ReadBack:
         held, acknowledged = self._held[partition], self._acknowledged[partition]
         where = f"Kafka at {self._bootstrap}: partition {partition} of {self._topic}"
         if held != acknowledged:
-            raise NotVerified(f"{where} holds {held} messages of this replay and acknowledged {acknowledged}")
+            raise NotVerified(
+                f"{where} acknowledged {acknowledged} messages of this replay and holds {held}: see the broker's log"
+            )
         if self._misplaced[partition]:
-            raise NotVerified(f"{where} holds {self._misplaced[partition]} messages of this replay in another order")
+            raise NotVerified(
+                f"{where} holds messages of this replay out of order ({self._misplaced[partition]} of {held}): see the "
+                "broker's log"
+            )
 
     def _read(self, consumer: Consumer, on_held: Callable[[int], None]) -> None:
         consumer.assign(self._starts)

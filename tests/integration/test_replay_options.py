@@ -181,16 +181,20 @@ def test_verify_counts_its_own_messages_among_others(settings: Settings) -> None
 
 
 def test_verify_finds_a_message_that_is_there_twice(settings: Settings) -> None:
-    with pytest.raises(NotVerified, match=r"partition \d of .*events holds \d+ messages of this replay and") as caught:
+    with pytest.raises(
+        NotVerified, match=r"partition \d of .*events acknowledged \d+ messages of this replay and"
+    ) as caught:
         verified(settings, lambda: copy(settings, messages_of(settings)[-1:]))
-    held, acknowledged = map(int, re.findall(r"(?:holds|acknowledged) (\d+)", str(caught.value)))
+    acknowledged, held = map(int, re.findall(r"(?:holds|acknowledged) (\d+)", str(caught.value)))
     assert held == acknowledged + 1
 
 
 def test_verify_finds_what_is_lost(settings: Settings) -> None:
-    with pytest.raises(NotVerified, match=r"holds (\d+) messages of this replay and acknowledged \d+$") as caught:
+    with pytest.raises(
+        NotVerified, match=r"acknowledged \d+ messages of this replay and holds \d+: see the broker's log$"
+    ) as caught:
         verified(settings, lambda: copy(settings, emptied(settings)[:-1]))
-    held, acknowledged = map(int, re.findall(r"(?:holds|acknowledged) (\d+)", str(caught.value)))
+    acknowledged, held = map(int, re.findall(r"(?:holds|acknowledged) (\d+)", str(caught.value)))
     assert held == acknowledged - 1
 
 
@@ -200,7 +204,7 @@ def test_verify_finds_another_order(settings: Settings) -> None:
         return [*others, last, last_but_one]
 
     assert verified(settings, lambda: copy(settings, emptied(settings))) == 300
-    with pytest.raises(NotVerified, match=r"holds 1 messages of this replay in another order$"):
+    with pytest.raises(NotVerified, match=r"out of order \(1 of \d+\): see the broker's log$"):
         verified(settings, lambda: copy(settings, swapped()))
 
 
@@ -225,7 +229,7 @@ def test_a_replay_that_is_not_verified_exits_with_1_and_says_so_in_its_result(
     assert run(["replay", str(log), "--verify", "--json", str(result)]) == 1
     out, error = capfd.readouterr()
     assert "published" not in out
-    assert re.search(r"^streamrank: Kafka at .*: partition \d of .* holds \d+ messages of this replay and", error, re.M)
+    assert re.search(r"^streamrank: Kafka at .*: partition \d of .* acknowledged \d+ messages of this", error, re.M)
     assert json.loads(result.read_text()).items() >= {"published": 100, "verified": False}.items()
 
 
