@@ -68,3 +68,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "STREAMRANK_PARTITIONS": str(settings.partitions),
         "STREAMRANK_TOPIC_PREFIX": settings.topic_prefix,
     }
+
+
+def lines_of(events: list[dict[str, Any]]) -> list[tuple[int, bytes]]:
+    return [(number, json.dumps(value).encode()) for number, value in enumerate(events, 1)]

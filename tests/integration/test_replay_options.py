@@ -1,5 +1,6 @@
-"""Filters, moved times, loops and --verify on the real broker."""
+"""Filters, moved times and loops on the real broker."""
 
+import asyncio
 import json
 import os
 import re
@@ -7,27 +8,24 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Message, Producer
+from confluent_kafka import Message
 
 from streams.cli import run
-from streams.commands import replaying
 from streams.contracts import topics
-from streams.event_log import EventLog, read_lines
-from streams.kafka_admin import admin, create_topics
-from streams.replay import Counts, NotVerified, Plan, Replay, Selection
+from streams.replay import Plan, Replay, Selection
 from streams.settings import Settings
+from tests.deployment import Deployment
 from tests.integration.conftest import RunningStack
-from tests.integration.replays import START_MS, by_user, environment, event, fresh_topics, messages_of, write
+from tests.integration.replays import START_MS, by_user, environment, event, fresh_topics, lines_of, messages_of, write
 from tests.support import wait_until
 
 USER = "user-3"
 USERS = {f"user-{u}" for u in range(37)}
-Lines = Iterator[tuple[int, bytes]]
 
 
 @pytest.fixture
@@ -40,10 +38,6 @@ def settings(stack: RunningStack, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 def values(messages: list[Message]) -> list[dict[str, Any]]:
     return [json.loads(message.value()) for message in messages]
-
-
-def lines_of(events: list[dict[str, Any]]) -> list[tuple[int, bytes]]:
-    return [(number, json.dumps(value).encode()) for number, value in enumerate(events, 1)]
 
 
 def test_only_what_is_wanted_goes_out_as_it_is(settings: Settings, tmp_path: Path) -> None:
@@ -65,7 +59,7 @@ def test_a_filtered_replay_resumes_where_it_was_interrupted(settings: Settings) 
     lines = lines_of([event(n) for n in range(3_000)])
     plan = Plan(Selection(users=frozenset({USER, "user-8"})))
 
-    def interrupted() -> Lines:
+    def interrupted() -> Iterator[tuple[int, bytes]]:
         yield from lines[:1_500]
         raise KeyboardInterrupt
 
@@ -142,109 +136,30 @@ def test_a_loop_without_end_ends_with_ctrl_c(settings: Settings, tmp_path: Path)
     assert max(one["at_ms"] for one in values(messages_of(settings))) <= time.time_ns() // 1_000_000
 
 
-def copy(settings: Settings, messages: list[Message]) -> None:
-    """Publish these messages once more, each where it was."""
-    producer = Producer(settings.kafka_client_config() | {"enable.idempotence": True})
-    for one in messages:
-        producer.produce(one.topic(), one.value(), one.key(), partition=one.partition(), headers=one.headers() or [])
-    assert producer.flush(10) == 0
-
-
-def verified(settings: Settings, plant: Callable[[], object]) -> int:
-    """Publish 300 lines to topics that hold others, do `plant` once Kafka has acknowledged them, and verify."""
-    Replay(settings).run(lines_of([event(n) for n in range(100)]))
-    running = Replay(settings, plan=Plan(verify=True))
-
-    def lines() -> Lines:
-        yield from lines_of([event(n) for n in range(300)])
-        wait_until(lambda: running.poll() or running.counts.published == 300)
-        plant()
-
-    assert running.run(lines()) == Counts(read=300, published=300, rounds=1)
-    return running.verify()
-
-
-def emptied(settings: Settings) -> list[Message]:
-    """Make `events` anew; return what it held, by partition and offset."""
-    held = sorted(messages_of(settings), key=lambda message: (message.partition(), message.offset()))
-    name = settings.topic(topics.EVENTS)
-    client = admin(settings)  # dropping it would end its futures
-    client.delete_topics([name])[name].result(10)
-    wait_until(lambda: create_topics(settings) == [name], what="the topic made anew")
-    return held
-
-
-def test_verify_counts_its_own_messages_among_others(settings: Settings) -> None:
-    others = Replay(settings, plan=Plan(verify=True))
-    assert verified(settings, lambda: others.run(lines_of([event(n) for n in range(50)]))) == 300
-    assert others.verify() == 50
-
-
-def test_verify_finds_a_message_that_is_there_twice(settings: Settings) -> None:
-    with pytest.raises(
-        NotVerified, match=r"partition \d of .*events acknowledged \d+ messages of this replay and"
-    ) as caught:
-        verified(settings, lambda: copy(settings, messages_of(settings)[-1:]))
-    acknowledged, held = map(int, re.findall(r"(?:holds|acknowledged) (\d+)", str(caught.value)))
-    assert held == acknowledged + 1
-
-
-def test_verify_finds_what_is_lost(settings: Settings) -> None:
-    with pytest.raises(
-        NotVerified, match=r"acknowledged \d+ messages of this replay and holds \d+: see the broker's log$"
-    ) as caught:
-        verified(settings, lambda: copy(settings, emptied(settings)[:-1]))
-    acknowledged, held = map(int, re.findall(r"(?:holds|acknowledged) (\d+)", str(caught.value)))
-    assert held == acknowledged - 1
-
-
-def test_verify_finds_another_order(settings: Settings) -> None:
-    def swapped() -> list[Message]:
-        *others, last_but_one, last = emptied(settings)
-        return [*others, last, last_but_one]
-
-    assert verified(settings, lambda: copy(settings, emptied(settings))) == 300
-    with pytest.raises(NotVerified, match=r"out of order \(1 of \d+\): see the broker's log$"):
-        verified(settings, lambda: copy(settings, swapped()))
-
-
-def test_a_replay_that_is_not_verified_exits_with_1_and_says_so_in_its_result(
-    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+def test_the_worker_applies_every_round_and_answers_its_requests_in_time(
+    stack: RunningStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Copied(EventLog):
-        def __iter__(self) -> Lines:
-            yield from super().__iter__()
-            wait_until(lambda: (running[0].poll(), running[0].counts.published == 100)[1])
-            copy(settings, messages_of(settings)[:1])
+    shop = Deployment(stack.kafka, stack.redis_url, stack.triton, tmp_path, triton_timeout_s=5)
+    for name, value in environment(shop.settings).items():
+        monkeypatch.setenv(name, value)
+    request = {"type": "request", "request_id": "r", "event_id": "r", "user_id": USER, "at_ms": START_MS + 99_500}
+    events = [*(event(n) for n in range(100)), request | {"deadline_ms": START_MS + 129_500}]
+    options = ["--loop", "3", "--times", "now", "--speed", "1000", "--verify"]
 
-    class Known(Replay):
-        def __init__(self, *args: Any, **options: Any) -> None:
-            super().__init__(*args, **options)
-            running.append(self)
+    async def stats() -> dict[str, int]:
+        store = shop.store()
+        try:
+            return dict(await store.stats(range(shop.settings.partitions)))
+        finally:
+            await store.close()
 
-    running: list[Replay] = []
-    monkeypatch.setattr(replaying, "EventLog", Copied)
-    monkeypatch.setattr(replaying, "Replay", Known)
-    log, result = write(tmp_path / "log", [event(n) for n in range(100)]), tmp_path / "result"
-    assert run(["replay", str(log), "--verify", "--json", str(result)]) == 1
-    out, error = capfd.readouterr()
-    assert "published" not in out
-    assert re.search(r"^streamrank: Kafka at .*: partition \d of .* acknowledged \d+ messages of this", error, re.M)
-    assert json.loads(result.read_text()).items() >= {"published": 100, "verified": False}.items()
-
-
-def test_a_folder_and_a_catalogue_are_verified_too(
-    settings: Settings, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    write(tmp_path / "items.jsonl", [{"item_id": f"i{n}"} for n in range(30)])
-    write(tmp_path / "events.jsonl", [event(n) for n in range(40)])
-    assert run(["replay", str(tmp_path), "--verify", "--type", "click", "--times", "now"]) == 0
-    out = capfd.readouterr().out
-    assert re.search(r"^items: 30 published in .*; Kafka holds them all$", out, re.MULTILINE)
-    assert re.search(r"^events: 40 published in .*; Kafka holds them all$", out, re.MULTILINE)
-    assert run(["replay", str(tmp_path), "--items", "--from", "21", "--verify"]) == 0
-    assert "items: 10 published" in capfd.readouterr().out
-    assert len(messages_of(settings, topics.ITEMS)) == 40
-    assert list(read_lines(tmp_path / "items.jsonl"))[20:] == [
-        (n + 1, b'{"item_id": "i%d"}' % n) for n in range(20, 30)
-    ]
+    try:
+        shop.start_worker()
+        assert run(["replay", str(write(tmp_path / "log", events)), *options]) == 0
+        wait_until(lambda: asyncio.run(stats()).get("applied", 0) >= 303, 30, "all events applied")
+        counted = asyncio.run(stats())
+        assert (counted["applied"], counted.get("duplicates", 0), counted.get("dead_letters", 0)) == (303, 0, 0)
+        answers = [slate["request_id"] for slate in shop.values(topics.RECOMMENDATIONS)]
+        assert answers == ["r", "r~2", "r~3"]
+    finally:
+        shop.stop()
