@@ -38,8 +38,10 @@ _TELL_EVERY = 5_000
 )
 @click.option("--since", type=Moment(), help="Only events from this time on: 2017-11-01T00:00Z, or epoch ms.")
 @click.option("--until", type=Moment(), help="Only events before this time.")
-@click.option("--user", "users", multiple=True, help="Only events of this user; repeatable.")
-@click.option("--type", "types", type=click.Choice(TYPES), multiple=True, help="Only events of this type; repeatable.")
+@click.option("--user", "users", metavar="ID", multiple=True, help="Only events of this user; repeatable.")
+@click.option(
+    "--type", "types", metavar="TYPE", type=click.Choice(TYPES), multiple=True, help="Only of this type; repeatable."
+)
 @click.option("--loop", "rounds", type=Rounds(), default="1", show_default=True, help="Publish the log so many times.")
 @click.option("--from", "from_line", type=click.IntRange(min=1), default=1, help="Resume at this line of the events.")
 @click.option("--items", "only_items", is_flag=True, help="LOG is a catalogue: publish it to the items topic.")

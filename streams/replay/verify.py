@@ -137,4 +137,6 @@ class ReadBack:
         return TopicPartition(place.topic, place.partition, ends[1])
 
     def _unreachable(self) -> Unreachable:
-        return Unreachable(f"Kafka at {self._bootstrap} does not say what {self._topic} holds: verify it later")
+        return Unreachable(
+            f"Kafka at {self._bootstrap} does not say what {self._topic} holds: start it, or see its log"
+        )
