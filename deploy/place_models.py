@@ -10,10 +10,10 @@ from typing import get_args
 
 from inference.repository import install, versions
 from inference.tensors import Target, config_pbtxt
-from streams.embedded.triton import MODELS
+from streams.settings import SHIPPED_MODELS
 
 
-def place(target: Target, repository: Path, models: Path = MODELS) -> list[str]:
+def place(target: Target, repository: Path, models: Path = SHIPPED_MODELS) -> list[str]:
     """Place every model of `models`; return `model/version` of each version that is new."""
     placed = []
     for source in sorted(path.parent for path in models.glob("*/config.pbtxt")):

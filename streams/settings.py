@@ -22,6 +22,8 @@ from pydantic_settings import (
 from streams.errors import Misuse
 
 ENV_PREFIX = "STREAMRANK_"
+SHIPPED_MODELS = Path(__file__).resolve().parents[1] / "triton_models"
+"""The models that come with Streamrank: one folder a model, and `backends`."""
 Prefix = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{0,64}$")]
 
 
@@ -65,6 +67,7 @@ class Settings(BaseSettings):
     triton_model: str = "ranker"
     triton_version: int = Field(1, ge=1)
     triton_timeout_s: float = Field(0.1, gt=0, description="after which a simpler ranker answers")
+    models: Path = Field(SHIPPED_MODELS, description="the model folders that `simulate` and `compare` rank with")
 
     # What is served
     candidates: int = Field(200, ge=1, le=1000, description="how many candidates the ranker scores")

@@ -21,11 +21,10 @@ from streams.demo.tables import tables
 from streams.demo.view import View
 from streams.demo.watch import Watch
 from streams.embedded.stack import Stack
-from streams.embedded.triton import MODELS
 from streams.errors import Misuse, StackFailed, StreamrankError
 from streams.kafka_admin import create_topics
 from streams.logs import configure
-from streams.settings import ENV_PREFIX, Settings, load_settings
+from streams.settings import ENV_PREFIX, SHIPPED_MODELS, Settings, load_settings
 from streams.supervise import SupervisedWorker
 
 HOUSEHOLDS = 500
@@ -58,7 +57,7 @@ class PromiseBroken(StreamrankError):
 @click.option(
     "--models",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
-    default=MODELS,
+    default=SHIPPED_MODELS,
     help="Folder of models to serve instead of those that come with Streamrank.",
 )
 @json_option

@@ -43,7 +43,20 @@ def write_json(path: Path | None, result: Any) -> None:
     """
     if path is None:
         return
+    write_whole(path, json.dumps(result, indent=2) + "\n")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file under a temporary name, and rename it: it is there whole or not at all.
+
+    Raises:
+        Misuse: it can't be written.
+    """
+    # A pipe or a device is written to as it is: it must not be replaced by a file.
+    unfinished = path if path.exists() and not path.is_file() else path.with_name(f".{path.name}.new")
     try:
-        path.write_text(json.dumps(result, indent=2) + "\n", "utf-8")
+        unfinished.write_text(text, "utf-8")
+        if unfinished != path:
+            unfinished.replace(path)
     except OSError as exc:
         raise Misuse(f"{path}: cannot write the result: {exc.strerror}") from exc

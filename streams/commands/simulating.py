@@ -1,15 +1,14 @@
 """`streamrank simulate`: how good the slates are on a log, beside what is simple, in process and without a cluster."""
 
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import click
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from streams.commands.options import json_option, with_settings, write_json
+from streams.commands.values import Moment
 from streams.evaluation.protocols import PROTOCOLS, Chosen
 from streams.evaluation.run import Asked
 from streams.evaluation.simulation import Simulation
@@ -17,24 +16,6 @@ from streams.evaluation.simulation import simulate as run
 from streams.settings import Settings
 
 SHOWN = ("hit_rate", "recall", "precision", "ndcg", "mrr", "map", "coverage")
-
-
-class When(click.ParamType):
-    """A time: ISO 8601 (UTC if it names no zone), or milliseconds since 1970."""
-
-    name = "TIME"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Return milliseconds since 1970."""
-        if isinstance(value, int):
-            return value
-        if value.isdecimal():
-            return int(value)
-        try:
-            at = datetime.fromisoformat(value)
-        except ValueError:
-            self.fail(f"{value!r} is neither a time like 2017-11-01 or 2017-11-01T08:00:00+01:00 nor milliseconds")
-        return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
 @click.command(short_help="Measure slates on a log, in process.")
@@ -50,7 +31,7 @@ class When(click.ParamType):
 @click.option("--k", type=click.IntRange(1, 100), default=10, show_default=True, help="Items of a slate.")
 @click.option("--mask-history", is_flag=True, help="Never recommend what the user had before.")
 @click.option("--strict", is_flag=True, help="holdout-last: the last item but one teaches nothing.")
-@click.option("--split", type=When(), help="Predict from here on; next-basket: default the last tenth of the time.")
+@click.option("--split", type=Moment(), help="Predict from here on; next-basket: default the last tenth of the time.")
 @click.option("--holdout", type=click.Path(path_type=Path), help="holdout-file: its file; default LOG/holdout.jsonl.")
 @click.option("--fit", is_flag=True, help="Fit the heuristic's parameters on what is before the split.")
 @click.option("--sources", help="Only these candidate sources, separated by commas.")
@@ -113,7 +94,7 @@ def show(simulation: Simulation) -> None:
         f"{timing['events_s']:,.0f} events/s and {timing['slates_s']:,.0f} slates/s a core,"
         f" {timing['seconds']:.0f} s, {timing['peak_rss_bytes'] / 2**20:,.0f} MiB at most"
     )
-    table = Table("policy", *SHOWN, title=title, caption=caption)
+    table = Table(Column("policy", no_wrap=True), *SHOWN, title=title, caption=caption)
     for name, values in result["results"].items():
         table.add_row(name, *(f"{values[metric]:.4f}" if metric in values else "" for metric in SHOWN))
     Console().print(table)

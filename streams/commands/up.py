@@ -13,10 +13,9 @@ from rich.console import Console
 
 from streams.commands.options import config_option
 from streams.embedded.stack import Addresses, Stack
-from streams.embedded.triton import MODELS
 from streams.kafka_admin import create_topics
 from streams.logs import configure
-from streams.settings import ENV_PREFIX, Settings, load_settings
+from streams.settings import ENV_PREFIX, SHIPPED_MODELS, Settings, load_settings
 from streams.supervise import SupervisedWorker
 
 EMBEDDED = {
@@ -42,7 +41,7 @@ SETTINGS_FILE = "streamrank.toml"
 @click.option(
     "--models",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
-    default=MODELS,
+    default=SHIPPED_MODELS,
     help="Folder of models to serve instead of those that come with Streamrank.",
 )
 def up(config: Path | None, run_dir: Path, models: Path) -> None:

@@ -24,9 +24,10 @@ from types import TracebackType
 from streams.embedded.broker import Broker
 from streams.embedded.process import Guard, end_all
 from streams.embedded.server import Server
-from streams.embedded.triton import MODELS, Triton
+from streams.embedded.triton import Triton
 from streams.embedded.valkey import Valkey
 from streams.errors import StackBusy, StackFailed, Unreachable
+from streams.settings import SHIPPED_MODELS
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +64,7 @@ class Restart:
 class Stack:
     """Broker, Valkey and Triton in one run folder. Methods may be called from any thread, one at a time."""
 
-    def __init__(self, run_dir: Path, models: Path = MODELS, start_timeout_s: float = 60.0) -> None:
+    def __init__(self, run_dir: Path, models: Path = SHIPPED_MODELS, start_timeout_s: float = 60.0) -> None:
         """Nothing starts yet. `models` is the source that the served repository is copied from."""
         self.run_dir = run_dir.absolute()
         self._models = models

@@ -25,9 +25,8 @@ from streams.embedded.guard import remove_shared_memory
 from streams.embedded.process import Command, Guard
 from streams.embedded.server import LOOPBACK, Server, executable, package_folder
 from streams.errors import BadModel, MissingServer
+from streams.settings import SHIPPED_MODELS
 
-# The models that come with Streamrank: one folder a model, and `backends`.
-MODELS = Path(__file__).resolve().parents[2] / "triton_models"
 _STUB = "triton_python_backend_stub"
 _WHEEL = "nvidia-pytriton"
 # Shared memory of one version's process, at first and to grow by. Smaller grows more often, larger idles.
@@ -40,7 +39,7 @@ class Triton(Server):
     name: ClassVar[str] = "triton"
     loses: ClassVar[str] = "nothing: it loads the same models again"
 
-    def __init__(self, run_dir: Path, guard: Guard, models: Path = MODELS) -> None:
+    def __init__(self, run_dir: Path, guard: Guard, models: Path = SHIPPED_MODELS) -> None:
         super().__init__(run_dir, guard)
         self.repository = self.folder / "models"
         self._models = models
@@ -98,7 +97,7 @@ class Triton(Server):
         shutil.rmtree(backends, ignore_errors=True)
         ignore = shutil.ignore_patterns("__pycache__")
         shutil.copytree(home / "backends" / "python", backends / "python", ignore=ignore)
-        shutil.copytree(MODELS / "backends" / CPU_BACKEND, backends / CPU_BACKEND, ignore=ignore)
+        shutil.copytree(SHIPPED_MODELS / "backends" / CPU_BACKEND, backends / CPU_BACKEND, ignore=ignore)
         shutil.copy2(stub, backends / "python")
         (backends / "python" / _STUB).chmod(0o755)
 

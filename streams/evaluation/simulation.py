@@ -16,9 +16,6 @@ from streams.evaluation.run import Asked, Outcome, Progress, cases_of, learned, 
 from streams.evaluation.streamrank import Streamrank
 from streams.settings import Settings
 
-MODELS = Path(__file__).resolve().parents[2] / "triton_models"
-"""The models that come with Streamrank."""
-
 
 @dataclass(frozen=True, slots=True)
 class Simulation:
@@ -47,7 +44,7 @@ def simulate(
         BadModel: the ranker's file can't be opened.
     """
     log, way = Log(path), PROTOCOLS[protocol](chosen)
-    ranker = ranker or OnnxRanker(MODELS / settings.triton_model, settings.triton_version)
+    ranker = ranker or OnnxRanker(settings.models / settings.triton_model, settings.triton_version)
     streamrank = Streamrank(settings, log.items(), ranker)
     parameters = Parameters()
     if fit:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from streams.embedded.stack import Stack
-from streams.embedded.triton import MODELS
+from streams.settings import SHIPPED_MODELS
 from tests.support import write_tiny_ranker
 
 
@@ -25,8 +25,8 @@ class RunningStack:
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The models that come with the package, or a tiny one while it has no trained ranker."""
-    if (MODELS / "ranker" / "1" / "model.onnx").is_file():
-        return MODELS
+    if (SHIPPED_MODELS / "ranker" / "1" / "model.onnx").is_file():
+        return SHIPPED_MODELS
     folder = tmp_path_factory.mktemp("models")
     write_tiny_ranker(folder)
     return folder
