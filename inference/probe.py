@@ -13,7 +13,7 @@ from tritonclient.utils import InferenceServerException
 
 from inference.onnx_ranker import OnnxRanker
 from inference.ranker import RankerInputs
-from inference.tensors import FEATURES, HASH_BUCKETS, HISTORY, MAX_BATCH_SIZE
+from inference.tensors import FEATURES, HISTORY, MAX_BATCH_SIZE, MAX_ID, SEEDS
 from inference.triton_ranker import TritonAddress, decode, encode
 from streams.errors import BadModel, RankerUnavailable
 
@@ -29,10 +29,13 @@ def golden_inputs(seed: int = 7) -> Iterator[RankerInputs]:
     generator = np.random.default_rng(seed)
     for batch, candidates in SHAPES:
         features = generator.normal(size=(batch, candidates, len(FEATURES))).astype(np.float32)
-        items = generator.integers(0, HASH_BUCKETS, size=(batch, candidates), dtype=np.int32)
-        history = generator.integers(0, HASH_BUCKETS, size=(batch, HISTORY), dtype=np.int32)
+        pairs = generator.exponential(2.0, size=(batch, candidates, 2 * SEEDS)).astype(np.float32)
+        pairs *= generator.integers(0, 2, size=pairs.shape)
+        seeds = generator.exponential(20.0, size=(batch, SEEDS)).astype(np.float32)
+        items = generator.integers(0, MAX_ID, size=(batch, candidates), dtype=np.int32)
+        history = generator.integers(0, MAX_ID, size=(batch, HISTORY), dtype=np.int32)
         history[:, HISTORY // 2 :] *= generator.integers(0, 2, size=(batch, 1), dtype=np.int32)
-        yield RankerInputs(features, items, history)
+        yield RankerInputs(features, pairs, seeds, items, history)
 
 
 def probe(address: TritonAddress, model: str, version: int, folder: Path, timeout_s: float = 10.0) -> None:

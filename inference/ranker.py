@@ -24,6 +24,8 @@ class RankerInputs:
     """
 
     features: NDArray[np.float32]  # (B, K, F)
+    pairs: NDArray[np.float32]  # (B, K, 2 * SEEDS)
+    seeds: NDArray[np.float32]  # (B, SEEDS)
     item_ids: NDArray[np.int32]  # (B, K)
     history_ids: NDArray[np.int32]  # (B, T)
 
@@ -32,12 +34,15 @@ class RankerInputs:
             if array.dtype != tensor.numpy or not tensor.fits(array.shape):
                 got = f"{array.dtype}{list(array.shape)}"
                 raise ValueError(f"{tensor.name}: got {got}, not {tensor.dtype}{list(tensor.shape)}")
-        if self.item_ids.shape != self.features.shape[:2] or len(self.history_ids) != len(self.item_ids):
-            raise ValueError("features, item_ids and history_ids disagree about B or K")
+        if len({len(array) for _, array in self.tensors()}) > 1 or (
+            not self.item_ids.shape == self.features.shape[:2] == self.pairs.shape[:2]
+        ):
+            raise ValueError("the tensors disagree about B or K")
 
     def tensors(self) -> Iterator[tuple[Tensor, NDArray[np.float32] | NDArray[np.int32]]]:
         """Yield each declared tensor with its array."""
-        yield from zip(RANKER_INPUTS, (self.features, self.item_ids, self.history_ids), strict=True)
+        arrays = (self.features, self.pairs, self.seeds, self.item_ids, self.history_ids)
+        yield from zip(RANKER_INPUTS, arrays, strict=True)
 
     def __len__(self) -> int:
         """The number of requests, B."""
@@ -47,7 +52,7 @@ class RankerInputs:
         """Yield the batch in order, `size` requests at a time."""
         for start in range(0, len(self), size):
             rows = slice(start, start + size)
-            yield RankerInputs(self.features[rows], self.item_ids[rows], self.history_ids[rows])
+            yield RankerInputs(*(array[rows] for _, array in self.tensors()))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,9 +30,10 @@ FEATURES: Final[tuple[str, ...]] = (
     "user_baskets", "user_items", "user_away", "kind_similar", "kind_bundle", "kind_search",
 )  # fmt: skip
 HEADS: Final[tuple[str, ...]] = ("click", "cart", "purchase")
-# Buckets that item ids are hashed into; 0 is padding. More buckets: fewer collisions, a larger embedding
-# table.
-HASH_BUCKETS: Final = 16_384
+# Item ids come as hashes from 1 to MAX_ID, so a network is free to fold them into tables of its own; 0 is padding.
+MAX_ID: Final = 2**31 - 1
+# Items from which co-visitation starts: for most requests the user's latest. More: a longer reach, larger requests.
+SEEDS: Final = 10
 # Items of history a ranker sees, newest first. More: a longer memory, and a larger request.
 HISTORY: Final = 20
 # Requests in one call to Triton; the client splits larger batches. More: fewer calls, longer ones; at 64 of 200
@@ -87,13 +88,15 @@ RANKER_INPUTS: Final = (
         ("B", "K", len(FEATURES)),
         "features of a candidate for its user, named by FEATURES",
     ),
-    Tensor("item_ids", "INT32", ("B", "K"), "hash bucket of the candidate, 1 to HASH_BUCKETS - 1; 0 is padding"),
     Tensor(
-        "history_ids",
-        "INT32",
-        ("B", HISTORY),
-        "hash buckets of the user's last items, newest first; 0 is padding",
+        "pairs",
+        "FP32",
+        ("B", "K", 2 * SEEDS),
+        "how often, and closely, the candidate came after each seed, and before it (the last SEEDS); decayed counts",
     ),
+    Tensor("seeds", "FP32", ("B", SEEDS), "decayed count of the signals of each seed, the most telling first"),
+    Tensor("item_ids", "INT32", ("B", "K"), "hashed id of the candidate, 1 to MAX_ID; 0 is padding"),
+    Tensor("history_ids", "INT32", ("B", HISTORY), "hashed ids of the user's last items, newest first; 0 is padding"),
 )
 RANKER_OUTPUTS: Final = (
     Tensor(

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.ranker import Ranked, Ranker, RankerInputs
-from inference.tensors import FEATURES, HISTORY
+from inference.tensors import FEATURES, HISTORY, SEEDS
 from streams.contracts.events import Request
 from streams.contracts.slates import ServedBy, Slate
 from streams.errors import RankerUnavailable
-from streams.features.encode import SEEDS, Candidates, History, features, hashed, history_ids
+from streams.features.encode import Candidates, History, features, hashed, history_ids
 from streams.features.item import Catalogue
 from streams.features.user import UserState
 from streams.retrieval.base import Asked
@@ -111,13 +111,19 @@ class Recommender:
         longest = max(self.retriever.limit, *(len(one.candidates.items) for one in prepared))
         inputs = RankerInputs(
             features=np.zeros((len(prepared), longest, len(FEATURES)), np.float32),
+            pairs=np.zeros((len(prepared), longest, 2 * SEEDS), np.float32),
+            seeds=np.zeros((len(prepared), SEEDS), np.float32),
             item_ids=np.zeros((len(prepared), longest), np.int32),
             history_ids=np.zeros((len(prepared), HISTORY), np.int32),
         )
         for row, one in enumerate(prepared):
             size = len(one.candidates.items)
+            found = one.candidates
             inputs.features[row, :size] = one.features
-            inputs.item_ids[row, :size] = hashed(self.catalogue.digest[one.candidates.items])
+            inputs.pairs[row, :size, : len(found.seeds)] = found.forward.T
+            inputs.pairs[row, :size, SEEDS : SEEDS + len(found.seeds)] = found.backward.T
+            inputs.seeds[row, : len(found.seeds)] = found.seeds
+            inputs.item_ids[row, :size] = hashed(self.catalogue.digest[found.items])
             inputs.history_ids[row] = history_ids(one.history, self.catalogue)
         return inputs
 

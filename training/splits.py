@@ -1,62 +1,69 @@
-"""Which visits are learned from, which stop the training, and which it is measured on: ranges of time."""
+"""Which steps are learned from and which stop the training: parts of a log in its order.
 
-from collections.abc import Sequence
+What comes before TRAIN_FROM only fills the counters, as a shop's have long been filled when a ranker is asked. The last
+part is for validation. Steps of both are drawn at random, as many as a training can use.
+"""
+
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
-from training.visits import Visit, day_ms
+from streams.errors import Misuse
+from training.steps import Step
+
+TRAIN, VALIDATION = "train", "validation"
+TRAIN_FROM, VALIDATION_FROM = 0.5, 0.9
+"""Shares of a log's steps after which each part begins."""
 
 
 @dataclass(frozen=True, slots=True)
-class Split:
-    """Visits that begin in [first, end), two days (UTC).
+class Limits:
+    """How many lists are drawn, and how many negatives are kept of a list that is learned from."""
 
-    Of them the `share` is taken, drawn with the seed; `negatives` are kept of a list (0: all).
-    """
-
-    name: str
-    first: str
-    end: str
-    negatives: int = 0
-    share: float = 1.0
-
-
-SPLITS = (
-    Split("train", "2017-04-01", "2017-10-01", negatives=60, share=0.4),
-    Split("validation", "2017-10-01", "2017-11-01", share=0.3),
-    Split("test", "2017-11-01", "2017-11-29"),
-)
-"""The splits of Complete Journey; what comes before only warms up. The last one is never learned from."""
+    train: int = 40_000
+    validation: int = 6_000
+    negatives: int = 60
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A visit to record: for which split, the user's number, and how many negatives to keep (0: all)."""
+    """A step to record, its user's number, and how many negatives to keep (0: all)."""
 
     split: str
     user: int
-    visit: Visit
+    step: Step
     negatives: int
 
 
-def choose(visits: Sequence[Visit], splits: Sequence[Split], users: int | None, seed: int) -> dict[int, Wanted]:
-    """Return the visits to record by the line of the log before which the request goes."""
-    numbers = {user: number for number, user in enumerate(sorted({visit.user_id for visit in visits}))}
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Steps to record, by the place of their first signal; `train_from` is where the first part begins."""
+
+    wanted: dict[int, Wanted]
+    train_from: int
+    steps: int
+
+
+def choose(steps: Iterable[Step], limits: Limits, seed: int) -> Chosen:
+    """Draw the steps to record.
+
+    Raises:
+        Misuse: there are too few.
+    """
+    ordered = sorted(steps, key=lambda step: step.number)
+    first, second = (int(len(ordered) * share) for share in (TRAIN_FROM, VALIDATION_FROM))
+    if not 0 < first < second < len(ordered):
+        raise Misuse(f"the log has {len(ordered)} steps, which are too few to learn from: it takes some thousands")
     generator = np.random.default_rng(seed)
-    asked = generator.permutation(len(numbers))[:users]
-    allowed, met = set(asked.tolist()), set[int]()
-    ranges = [(day_ms(split.first), day_ms(split.end), split) for split in splits]
+    users: dict[str, int] = {}
     wanted: dict[int, Wanted] = {}
-    for visit in sorted(visits, key=lambda visit: visit.line):
-        number = numbers[visit.user_id]
-        if number not in allowed:
-            continue
-        split = next((split for first, end, split in ranges if first <= visit.at_ms < end), None)
-        if split is None and visit.at_ms >= ranges[-1][1] and number not in met:
-            split = splits[-1]
-        if split is not None and generator.random() < split.share:
-            wanted[visit.line] = Wanted(split.name, number, visit, split.negatives)
-            if split is splits[-1]:
-                met.add(number)
-    return wanted
+    for split, low, high, limit, negatives in (
+        (TRAIN, first, second, limits.train, limits.negatives),
+        (VALIDATION, second, len(ordered), limits.validation, 0),
+    ):
+        drawn = low + generator.permutation(high - low)[:limit]
+        for place in sorted(drawn.tolist()):
+            step = ordered[place]
+            wanted[step.number] = Wanted(split, users.setdefault(step.user_id, len(users)), step, negatives)
+    return Chosen(wanted, ordered[first].number, len(ordered))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.tensors import FEATURES, HASH_BUCKETS, HISTORY
+from inference.tensors import FEATURES, HISTORY, MAX_ID, SEEDS
 from streams.compiled import compiled
 from streams.features import touch as t
 from streams.features.item import LEVELS, NO_CODE, Catalogue
@@ -30,8 +30,6 @@ _DAY_MIN = 1440.0
 _NEW_MS = 30 * 86_400_000
 _MAX_DUE = 4.0
 _FAR_DAYS = 400.0
-SEEDS = 10
-"""Latest items of a user from which co-visitation starts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,25 +52,29 @@ class Candidates:
 
     `items` are catalogue indices, `sources` indices into the names of the sources, `because` the item that explains
     it (-1: none), `fused` the blended score, `pairs` the normalised co-visitation of each seed with each candidate,
-    `trend` and `popular` decayed counts.
+    `forward` and `backward` its bare counts, `seeds` (S,) how popular the seeds are, `trend` and `popular` decayed counts
+    of the candidates, all in signals.
     """
 
     items: NDArray[np.int64]
     sources: NDArray[np.int64]
     because: NDArray[np.int64]
     fused: Array
-    pairs: NDArray[np.float64]
+    pairs: Array
+    forward: Array
+    backward: Array
+    seeds: Array
     trend: Array
     popular: Array
 
 
 def hashed(digest: NDArray[np.uint64]) -> NDArray[np.int32]:
-    """Return the id buckets of items, from 1 up; 0 is padding."""
-    return (digest % np.uint64(HASH_BUCKETS - 1) + np.uint64(1)).astype(np.int32)
+    """Return the hashed ids of items, from 1 up; 0 is padding."""
+    return (digest % np.uint64(MAX_ID) + np.uint64(1)).astype(np.int32)
 
 
 def history_ids(history: History, catalogue: Catalogue) -> NDArray[np.int32]:
-    """Return the buckets of the latest items, shape (HISTORY,), padded with 0."""
+    """Return the hashed ids of the latest items, shape (HISTORY,), padded with 0."""
     ids = np.zeros(HISTORY, np.int32)
     latest = history.items[:HISTORY]
     ids[: len(latest)] = hashed(catalogue.digest[latest])

@@ -112,16 +112,20 @@ class Retriever:
             sources=sources,
             because=because,
             fused=fused,
-            pairs=self._pairs(asked, items),
+            **self._pairs(asked, items),
             trend=popularity.counts("trend", size)[items] / (1 << 16),
             popular=popularity.counts("popular", size)[items] / (1 << 16),
         )
 
-    def _pairs(self, asked: Asked, items: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return the co-visitation of each seed with each candidate, shape (S, K)."""
-        pairs, found = np.zeros((len(asked.seeds), len(items))), asked.related
-        _spread(found.items, found.place, found.score, found.offsets, items, self.slots, pairs)
-        return pairs
+    def _pairs(self, asked: Asked, items: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
+        """Return the co-visitation of each seed with each candidate, three times (S, K), and `seeds` (S,)."""
+        found = asked.related
+        pairs, forward, backward = (np.zeros((len(asked.seeds), len(items))) for _ in range(3))
+        _spread(
+            found.items, found.place, found.offsets, items, self.slots,
+            found.score, found.forward, found.backward, pairs, forward, backward,
+        )  # fmt: skip
+        return {"pairs": pairs, "forward": forward, "backward": backward, "seeds": found.popular}
 
     def _weight(self, number: int) -> float:
         return self._sources[number].weight if number < len(self._sources) else 1.0
@@ -164,19 +168,26 @@ def _fuse(
 def _spread(
     found: NDArray[np.int64],
     place: NDArray[np.int32],
-    score: NDArray[np.float64],
     offsets: NDArray[np.int64],
     candidates: NDArray[np.int64],
     slots: NDArray[np.int32],
+    score: NDArray[np.float64],
+    forward: NDArray[np.float64],
+    backward: NDArray[np.float64],
     pairs: NDArray[np.float64],
+    after: NDArray[np.float64],
+    before: NDArray[np.float64],
 ) -> None:
-    """Write what each seed says for each candidate (K,) into `pairs` (S, K); the first four are of `Related`."""
+    """Write `score`, `forward` and `backward` of each seed for each candidate (K,) into the last three, (S, K).
+
+    All others but `slots` are of `Related`.
+    """
     for k in range(len(candidates)):
         slots[candidates[k]] = k
     for seed in range(len(offsets) - 1):
         for n in range(offsets[seed], offsets[seed + 1]):
             k = slots[found[place[n]]]
             if k >= 0:
-                pairs[seed, k] = score[n]
+                pairs[seed, k], after[seed, k], before[seed, k] = score[n], forward[n], backward[n]
     for k in range(len(candidates)):
         slots[candidates[k]] = -1

@@ -32,9 +32,15 @@ _START, _SIZE, _ROOM = range(3)
 
 
 class Neighbours(NamedTuple):
-    """Items by index, shape (N,), ascending, their decayed weights, and those to the power of DAMP, shape (N,)."""
+    """Items by index, shape (N,), ascending, and of each, shape (N,), decayed to now:
+
+    how often, and how closely, it came after the item (`forward`) and before it (`backward`), both together
+    (`weights`), and those to the power of DAMP (`damped`).
+    """
 
     items: NDArray[np.int64]
+    forward: NDArray[np.float64]
+    backward: NDArray[np.float64]
     weights: NDArray[np.float64]
     damped: NDArray[np.float64]
 
@@ -79,8 +85,9 @@ class Pairs:
         self._fit(item + 1)
         start, size, _ = self._rows[item].tolist()
         keys, values = self._keys[start : start + size], self._values[start : start + size]
-        others, weights = _strongest(keys, values, self._month, self._catalogue.digest, _DECAY)
-        read = self._read[item] = Neighbours(others, weights, weights**DAMP)
+        others, forward, backward = _strongest(keys, values, self._month, self._catalogue.digest, _DECAY)
+        weights = (FORWARD * forward + backward) / FORWARD
+        read = self._read[item] = Neighbours(others, forward, backward, weights, weights**DAMP)
         self._fresh[item] = True
         return read
 
@@ -192,9 +199,9 @@ def _strongest(
     month: int,
     digest: NDArray[np.uint64],
     decay: NDArray[np.int64],
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Sum a row over directions, months and partitions; return its strongest items, ascending, and their weights."""
-    others, weights = np.empty(len(keys), np.int64), np.zeros(len(keys), np.float64)
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    """Sum a row over months and partitions; return its strongest items, ascending, and what each counts, both ways."""
+    others, forward, backward = np.empty(len(keys), np.int64), np.zeros(len(keys)), np.zeros(len(keys))
     last, found = -1, 0
     for n in range(len(keys)):
         other = keys[n] >> _OTHER_SHIFT
@@ -202,14 +209,17 @@ def _strongest(
             others[found] = last = other
             found += 1
         age = max(0, min(month - ((keys[n] >> _MONTH_SHIFT) & _MONTH_MASK), _MONTHS - 1))
-        says = 1 if keys[n] & _BACKWARD else FORWARD
-        weights[found - 1] += says * values[n] * decay[age]  # exact: integers below 2**53
+        if keys[n] & _BACKWARD:
+            backward[found - 1] += values[n] * decay[age]  # exact: integers below 2**53
+        else:
+            forward[found - 1] += values[n] * decay[age]
     if found > MAX_NEIGHBOURS:
         chosen = np.zeros(found, np.bool_)
-        chosen[best(weights[:found], digest[others[:found]], MAX_NEIGHBOURS)] = True
+        weights = FORWARD * forward[:found] + backward[:found]
+        chosen[best(weights, digest[others[:found]], MAX_NEIGHBOURS)] = True
         found = 0
         for n in range(len(chosen)):
             if chosen[n]:
-                others[found], weights[found] = others[n], weights[n]
+                others[found], forward[found], backward[found] = others[n], forward[n], backward[n]
                 found += 1
-    return others[:found].copy(), weights[:found] / (_DECAY_UNIT * FORWARD)
+    return others[:found].copy(), forward[:found] / _DECAY_UNIT, backward[:found] / _DECAY_UNIT

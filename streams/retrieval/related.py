@@ -24,7 +24,8 @@ class Related(NamedTuple):
 
     `items` (U,) are the different items found, `total` (U,) their scores and `leader` (U,) the seed that says most for
     each. The single contributions are `score` (M,) for the items at `place` (M,), those of seed s from `offsets`[s] to
-    `offsets`[s + 1]; `offsets` (S + 1,).
+    `offsets`[s + 1]; `offsets` (S + 1,). `forward` and `backward` (M,) are the counts that they were made of, and
+    `popular` (S,) how popular the seeds are, in signals.
     """
 
     items: NDArray[np.int64]
@@ -33,10 +34,16 @@ class Related(NamedTuple):
     place: NDArray[np.int32]
     score: NDArray[np.float64]
     offsets: NDArray[np.int64]
+    forward: NDArray[np.float64]
+    backward: NDArray[np.float64]
+    popular: NDArray[np.float64]
 
 
-_NOTHING = np.empty(0, np.int64)
-_ALONE = Related(_NOTHING, np.empty(0), _NOTHING, np.empty(0, np.int32), np.empty(0), np.zeros(1, np.int64))
+_NOTHING, _NO_SCORES = np.empty(0, np.int64), np.empty(0)
+_ALONE = Related(
+    _NOTHING, _NO_SCORES, _NOTHING, np.empty(0, np.int32), _NO_SCORES, np.zeros(1, np.int64),
+    _NO_SCORES, _NO_SCORES, _NO_SCORES,
+)  # fmt: skip
 
 
 def related(counters: Counters, seeds: NDArray[np.int64], slots: NDArray[np.int32]) -> Related:
@@ -50,10 +57,13 @@ def related(counters: Counters, seeds: NDArray[np.int64], slots: NDArray[np.int3
     popular = counters.popularity.counts("popular", len(slots))
     offsets = np.zeros(len(rows) + 1, np.int64)
     np.cumsum([len(row.items) for row in rows], out=offsets[1:])
-    said = SEED_DECAY ** np.arange(len(rows)) / (popular[seeds] / _UNIT + 1.0) ** SEED_POWER
+    asked = popular[seeds] / _UNIT
+    said = SEED_DECAY ** np.arange(len(rows)) / (asked + 1.0) ** SEED_POWER
     items = np.concatenate([row.items for row in rows])
     damped = np.concatenate([row.damped for row in rows])
-    return Related(*_relate(items, damped, offsets, said, popular, slots), offsets)
+    forward = np.concatenate([row.forward for row in rows])
+    backward = np.concatenate([row.backward for row in rows])
+    return Related(*_relate(items, damped, offsets, said, popular, slots), offsets, forward, backward, asked)
 
 
 @compiled
