@@ -14,6 +14,9 @@ from streams.decode import Decoder, Record
 from streams.features.user import EMPTY, UserState, current, fold, pack_state
 from streams.outbox import Outbox
 
+FIRST_EPOCH = 0
+"""Absorbs are named as in a topic's first epoch, so that one which that topic still holds is a repeat."""
+
 
 class Histories:
     """The users whose histories come, sooner or later, to a login that is `mine`."""
@@ -26,7 +29,6 @@ class Histories:
         router: Router,
         decoder: Decoder,
         partitions: int,
-        epoch: int,
     ) -> None:
         """`aliases` are pairs of an anonymous user and its login."""
         self._followed = _sources(aliases, mine)
@@ -34,7 +36,6 @@ class Histories:
         self._router = router
         self._decoder = decoder
         self._partitions = partitions
-        self._epoch = epoch
 
     def follow(self, user_id: str | None, record: Record) -> Record | None:
         """Take a record in, whoever's it is; return the `absorb` to be folded right behind it, if there is one.
@@ -61,7 +62,7 @@ class Histories:
         return absorb
 
     def _absorb(self, alias_record: Record, alias: ev.Alias, history: UserState, at_ms: int) -> Record:
-        outbox = Outbox(alias_record.partition, self._epoch, ("", ""))
+        outbox = Outbox(alias_record.partition, FIRST_EPOCH, ("", ""))
         outbox.absorb(alias_record.offset, alias, pack_state(history), at_ms)
         (message,) = outbox.messages()
         partition = partition_of(message.key or b"", self._partitions)

@@ -24,11 +24,15 @@ class WriterAlive(StreamrankError):
     """A worker or another backfill writes to the namespace: stop it, then run this again."""
 
 
+def own_topic_id(log: str) -> str:
+    """Return the topic id of a log that belongs to no topic, by its identity."""
+    return f"log {log}"
+
+
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """What a backfill starts from: the epoch of `events`, and what each partition holds already."""
+    """What a backfill starts from: what each partition holds already, in the epoch of `events`."""
 
-    epoch: int
     positions: Mapping[int, Position]
 
 
@@ -44,6 +48,9 @@ class Namespace:
 
     async def claim(self, log: str, topic_ids: Mapping[str, str]) -> Claimed:
         """Mark the namespace for the log of that identity, or go on with it.
+
+        Epoch 0 is the log's own. If its offsets are those of a topic, that has the next one: a worker takes a partition
+        that holds nothing in epoch 0, while Kafka says that it was applied, for state that was lost.
 
         Raises:
             WriterAlive: a worker or another backfill is connected.
@@ -61,17 +68,21 @@ class Namespace:
             )
         if marked is None and held:
             raise Misuse(f"{self._name()} holds state already: backfill into another key_prefix, or erase this one")
-        epochs = await self.store.open(
-            partitions=self._settings.partitions, fold_version=FOLD_VERSION, topic_ids=topic_ids
-        )
-        epoch = epochs[EVENTS]
+        if marked is None:
+            await self._open({EVENTS: own_topic_id(log)})
+        epoch = (await self._open(topic_ids))[EVENTS]
         if any(position.epoch != epoch for position in held.values()):
             raise Misuse(
                 f"{self._name()}: the events topic was made anew since this backfill began: backfill into another "
                 "key_prefix, or erase this one"
             )
         await self._redis.ask([("HSET", self._meta, _MARK, log)])
-        return Claimed(epoch, {p: held.get(p, Position(epoch=epoch)) for p in self._partitions})
+        return Claimed({p: held.get(p, Position(epoch=epoch)) for p in self._partitions})
+
+    async def _open(self, topic_ids: Mapping[str, str]) -> dict[str, int]:
+        return await self.store.open(
+            partitions=self._settings.partitions, fold_version=FOLD_VERSION, topic_ids=topic_ids
+        )
 
     async def _check_alone(self) -> None:
         connected = await self._redis.clients()

@@ -46,7 +46,6 @@ class Share:
     settings: Settings
     positions: Mapping[int, Position]
     aliases: Sequence[tuple[str, str]]
-    epoch: int
     topic_id: str
     cached_users: int
     gc_thresholds: tuple[int, int, int]
@@ -130,7 +129,7 @@ async def fold_share(share: Share, store: FeatureStore, tell: Callable[[Told], N
     histories = Histories(
         share.aliases,
         lambda login: partition_of(login.encode(), partitions) in share.positions,
-        router=router, decoder=decoder, partitions=partitions, epoch=share.epoch,
+        router=router, decoder=decoder, partitions=partitions,
     )  # fmt: skip
     topic = (settings.topic(EVENTS), share.topic_id)
     own = PartitionFold(store, decoder, settings, topic, share.positions, share.cached_users)

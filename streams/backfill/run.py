@@ -13,14 +13,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from streams.backfill.kafka import events_topic_id, show_applied
-from streams.backfill.namespace import Claimed, Namespace, opened
+from streams.backfill.namespace import Claimed, Namespace, opened, own_topic_id
 from streams.backfill.processes import Share, Told, fold_all
 from streams.backfill.survey import Survey, survey
 from streams.contracts.items import decode_item
 from streams.contracts.topics import EVENTS, ITEMS
 from streams.errors import BadEvent
 from streams.event_log import EventLog
+from streams.kafka_admin import TopicsMissing, describe, problems
 from streams.settings import Settings
 from streams.store.base import ItemChange
 
@@ -84,7 +84,7 @@ class Backfill:
         """
         began = time.monotonic()
         surveyed = self._survey()
-        topic_id = events_topic_id(self._settings) if surveyed.numbered else f"log {surveyed.identity}"
+        topic_id = self._topic_id() if surveyed.numbered else own_topic_id(surveyed.identity)
         claimed = asyncio.run(self._claim(surveyed, topic_id))
         self._fold(surveyed, claimed, topic_id)
         return asyncio.run(self._finish(surveyed, claimed, began))
@@ -98,10 +98,19 @@ class Backfill:
             lambda: self._on_progress("survey", log.done),
         )
 
+    def _topic_id(self) -> str:
+        """Return the id of the topic that the log's offsets belong to."""
+        name = self._settings.topic(EVENTS)
+        states = describe(self._settings, [name])
+        state, wrong = states[name], problems(self._settings, states)
+        if state is None or wrong:
+            raise TopicsMissing(f"Kafka at {self._settings.kafka_bootstrap}: {wrong[0]}")
+        return state.topic_id
+
     async def _claim(self, surveyed: Survey, topic_id: str) -> Claimed:
         ids = {EVENTS: topic_id}
         if self._items is not None:
-            ids[ITEMS] = f"log {surveyed.identity}"
+            ids[ITEMS] = own_topic_id(surveyed.identity)
         async with opened(self._settings) as namespace:
             claimed = await namespace.claim(surveyed.identity, ids)
             if self._items is not None:
@@ -135,7 +144,6 @@ class Backfill:
                 settings=self._settings,
                 positions={p: at for p, at in claimed.positions.items() if p % self._processes == n},
                 aliases=surveyed.aliases,
-                epoch=claimed.epoch,
                 topic_id=topic_id,
                 cached_users=self._settings.cached_users // self._processes,
                 gc_thresholds=gc.get_threshold(),
@@ -156,9 +164,6 @@ class Backfill:
         async with opened(self._settings) as namespace:
             outcomes = await namespace.outcomes()
             positions = await namespace.positions()
-            if surveyed.numbered:
-                offsets = {p: 0 if at is None else at.offset + 1 for p, at in positions.items()}
-                await asyncio.to_thread(show_applied, self._settings, offsets)
             await namespace.finish()
             users = await namespace.users()
         resumed = sum(position.applied for position in claimed.positions.values())
