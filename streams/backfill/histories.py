@@ -14,8 +14,8 @@ from streams.decode import Decoder, Record
 from streams.features.user import EMPTY, UserState, current, fold, pack_state
 from streams.outbox import Outbox
 
-FIRST_EPOCH = 0
-"""Absorbs are named as in a topic's first epoch, so that one which that topic still holds is a repeat."""
+EPOCH = 0
+"""That of a log which belongs to no topic: no worker will ever name an absorb of its own the same."""
 
 
 class Histories:
@@ -62,7 +62,7 @@ class Histories:
         return absorb
 
     def _absorb(self, alias_record: Record, alias: ev.Alias, history: UserState, at_ms: int) -> Record:
-        outbox = Outbox(alias_record.partition, FIRST_EPOCH, ("", ""))
+        outbox = Outbox(alias_record.partition, EPOCH, ("", ""))
         outbox.absorb(alias_record.offset, alias, pack_state(history), at_ms)
         (message,) = outbox.messages()
         partition = partition_of(message.key or b"", self._partitions)

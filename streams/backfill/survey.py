@@ -1,10 +1,11 @@
 """The first reading of a log, before anything is written: its kind, and what each process must know of all of it.
 
 An alias moves a history to a user who may lie in another process's partitions; those pairs are gathered here. A log
-that holds `absorb` events is a copy of the topic, in which every move was made already, so there is none to make.
+with offsets or with `absorb` events is a copy of the topic, where Streamrank has made the moves: none is made again.
 """
 
 import hashlib
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from streams.event_log import EventLog
 
 _SAMPLE_BYTES = 1 << 20
 _TOLD_EVERY = 5_000
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,12 @@ def survey(
         if number % _TOLD_EVERY == 0:
             on_progress()
     _check(log, records if sound else 0, records + rejected, misplaced, partitions)
-    moves = () if absorbed else tuple(aliases)
+    if router.numbered and aliases and not absorbed:
+        _log.warning(
+            "aliases without absorbs: the histories that they move must lie in the topic, behind the log",
+            extra={"aliases": len(aliases)},
+        )
+    moves = () if absorbed or router.numbered else tuple(aliases)
     return Survey(_identity(log), records, repeats, rejected, bool(router.numbered), moves)
 
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from streams.backfill import processes
 from streams.backfill.processes import Share, fold_share
 from streams.backfill.survey import survey
+from streams.contracts.partition import partition_of
 from streams.event_log import EventLog
 from streams.settings import Settings
 from streams.store.base import Position
@@ -23,7 +24,8 @@ from tests.backfilled import contents, reference, write_log
 from tests.logs import START_MS
 
 SETTINGS = Settings(partitions=4)
-USERS = [f"u{n}" for n in range(6)]
+HOMES = {f"u{n}": partition_of(f"u{n}".encode(), SETTINGS.partitions) for n in range(60)}
+USERS = [user for p in range(SETTINGS.partitions) for user in [name for name, home in HOMES.items() if home == p][:2]]
 
 
 class Stopped(Exception):

@@ -137,9 +137,7 @@ def folded(lines: Iterable[bytes]) -> dict[str, UserState]:
 
 
 @pytest.mark.timeout(120)
-def test_a_history_that_a_backfill_moved_is_not_moved_again_by_the_topic(
-    deployment: Deployment, tmp_path: Path
-) -> None:
+def test_histories_that_are_on_their_way_when_a_lake_file_ends_arrive(deployment: Deployment, tmp_path: Path) -> None:
     """The file ends before the absorbs that the first worker sent, so the next worker reads them."""
     users = [f"{who}{n}" for n in range(12) for who in ("anonymous-", "login-")]
     bought = [Purchase(user_id=user, item_id="i", order_id=user, at_ms=START_MS) for user in users]
@@ -152,10 +150,9 @@ def test_a_history_that_a_backfill_moved_is_not_moved_again_by_the_topic(
     assert {before[f"login-{n}"].baskets for n in range(12)} == {2}
     path = lake(deployment, tmp_path / "lake.jsonl", keep=lambda event: not isinstance(event, Absorb | Tick))
     wipe(deployment)
-    assert backfill(deployment, path).events == 48
-    assert asyncio.run(stored_states(deployment)) == before
+    assert backfill(deployment, path).events == 36
     deployment.start_worker()
-    wait_until(lambda: held(deployment)["stats"]["duplicates"] == 12, 30, "the absorbs of the topic")
+    wait_until(lambda: held(deployment)["stats"]["applied"] == 48, 30, "the absorbs of the topic")
     assert asyncio.run(stored_states(deployment)) == before
 
 

@@ -47,6 +47,17 @@ def test_a_log_that_holds_absorbs_has_none_to_make(tmp_path: Path) -> None:
     assert found.aliases == ()
 
 
+def test_a_log_with_offsets_has_none_to_make_and_says_so_if_it_holds_none(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    place = {"_partition": 0, "_offset": 3}
+    found, _ = surveyed(tmp_path, [event("alias", "a", login="b", **place)])
+    assert found.aliases == ()
+    assert [record.message for record in caplog.records] == [
+        "aliases without absorbs: the histories that they move must lie in the topic, behind the log"
+    ]
+
+
 def test_another_log_has_another_identity_and_the_same_has_the_same(tmp_path: Path) -> None:
     first, _ = surveyed(tmp_path, [event("view", "u")])
     again, _ = surveyed(tmp_path, [event("view", "u")])
