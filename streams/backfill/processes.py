@@ -8,7 +8,7 @@ of them dies the parent ends the others. Nothing of that harms: the next run goe
 import gc
 import signal
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
@@ -102,12 +102,11 @@ def _check_end(process: Any) -> None:
 def _work(share: Share, pipe: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the parent, which ends this process
     gc.set_threshold(*share.gc_thresholds)
-    try:
-        uvloop.run(_fold_into_redis(share, pipe.send))
-    except BrokenPipeError:
-        pass  # the parent is gone
-    except StreamrankError as exc:
-        pipe.send(exc)
+    with suppress(BrokenPipeError):  # the parent is gone
+        try:
+            uvloop.run(_fold_into_redis(share, pipe.send))
+        except StreamrankError as exc:
+            pipe.send(exc)
 
 
 async def _fold_into_redis(share: Share, tell: Callable[[Told], None]) -> None:

@@ -9,9 +9,8 @@ import asyncio
 import gc
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from streams.backfill.namespace import Claimed, Namespace, opened, own_topic_id
 from streams.backfill.processes import Share, Told, fold_all
@@ -48,10 +47,6 @@ class Filled:
     seconds: float
     events_s: float
     processes: int
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the fields, for JSON."""
-        return asdict(self)
 
 
 class Backfill:

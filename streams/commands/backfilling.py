@@ -1,6 +1,7 @@
 """`streamrank backfill`: folds a log, or an imported folder, straight into an empty Redis namespace."""
 
 import os
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -52,7 +53,7 @@ def backfill(settings: Settings, log: Path, processes: int | None, json_file: Pa
         except KeyboardInterrupt:
             console.print("interrupted: the same command goes on where this one ended", markup=False)
             raise
-    write_json(json_file, filled.as_dict())
+    write_json(json_file, asdict(filled))
     _report(filled)
 
 

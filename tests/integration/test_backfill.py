@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,14 @@ import pytest
 import redis
 from pydantic import SecretStr
 
-from streams.backfill.namespace import WriterAlive
+from streams.backfill.namespace import WriterAlive, opened
 from streams.backfill.run import Backfill
 from streams.checks import BackfillUnfinished, check_redis
 from streams.cli import run
 from streams.embedded.server import free_port
-from streams.errors import Misuse
+from streams.errors import Misuse, StoreMismatch
 from streams.settings import Settings
+from streams.store.base import Commit
 from streams.store.redis import RedisStore
 from tests.backfilled import EVENTS_A_NOVELTY, busy_log, contents, reference, write_log
 from tests.integration.processes import environment
@@ -254,6 +256,31 @@ def test_misuse_writes_nothing_and_is_one_sentence(
         assert client.keys(settings.key_prefix + "*") == []
     assert run(["backfill", str(good), "--json", str(tmp_path / "nowhere" / "x")]) == 2
     assert "cannot write the result" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "topic_id", "error", "said"),
+    [
+        ({}, "made anew", Misuse, "the events topic was made anew since this backfill began"),
+        ({"partitions": PARTITIONS + 1}, "topic", StoreMismatch, "holds 3 partitions of fold version 1, not 4"),
+    ],
+)
+def test_an_interrupted_one_keeps_to_its_topic_and_its_partitions(
+    settings: Settings, change: dict[str, Any], topic_id: str, error: type[Exception], said: str
+) -> None:
+    async def interrupted() -> None:
+        async with opened(settings) as namespace:
+            at = (await namespace.claim("log", {"events": "topic"})).positions[0]
+            await namespace.store.commit([Commit(0, at, replace(at, offset=0, applied=1), "token")])
+
+    async def resumed(again: Settings, topic_id: str) -> int:
+        async with opened(again) as namespace:
+            return (await namespace.claim("log", {"events": topic_id})).positions[0].applied
+
+    asyncio.run(interrupted())
+    assert asyncio.run(resumed(settings, "topic")) == 1
+    with pytest.raises(error, match=said):
+        asyncio.run(resumed(settings.model_copy(update=change), topic_id))
 
 
 def test_a_redis_that_is_away_is_one_sentence(tmp_path: Path) -> None:

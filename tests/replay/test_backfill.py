@@ -14,7 +14,9 @@ import redis
 from streams.backfill.namespace import WriterAlive
 from streams.backfill.run import Backfill, Filled
 from streams.contracts.events import Absorb, Alias, Purchase, Tick, decode_event
+from streams.contracts.partition import partition_of
 from streams.features.user import EMPTY, UserState, fold
+from streams.kafka_admin import TopicsMissing
 from tests.backfilled import contents, write_log
 from tests.deployment import Deployment
 from tests.integration.processes import catalogue, environment, verb
@@ -170,3 +172,12 @@ def test_a_living_worker_is_refused_and_an_unfinished_backfill_is_refused_by_it(
     ended = verb("worker", env=environment(deployment.settings))
     assert ended.returncode == 1
     assert "holds an unfinished backfill of log.jsonl, 5 bytes: run `streamrank backfill` on that log" in ended.stderr
+
+
+def test_offsets_without_their_topic_are_refused(deployment: Deployment, tmp_path: Path) -> None:
+    lake_line = b'{"type":"view","user_id":"u0","item_id":"i","at_ms":%d,"_partition":%d,"_offset":3}'
+    home = partition_of(b"u0", deployment.settings.partitions)
+    log = write_log(tmp_path / "lake.jsonl", [lake_line % (START_MS, home)])
+    nowhere = deployment.settings.model_copy(update={"topic_prefix": "nobody-made-"})
+    with pytest.raises(TopicsMissing, match="topic nobody-made-events is missing: run `streamrank topics create`"):
+        Backfill(nowhere, log, None, processes=1).run()
