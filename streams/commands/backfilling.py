@@ -67,5 +67,5 @@ def _report(filled: Filled) -> None:
         parts.append(f"{filled.resumed:,} of them before")
     click.echo(
         f"{', '.join(parts)}; {filled.users:,} users, {filled.items:,} items, in {filled.seconds:.1f} s"
-        f" ({filled.events_s:,.0f}/s, {filled.processes} processes)"
+        f" ({filled.events_s:,.0f}/s, {filled.processes} process{'es' if filled.processes > 1 else ''})"
     )
