@@ -1,4 +1,4 @@
-"""`python -m benchmarks [latency|ingest|store] [--seconds N] [--json FILE]`: measure on a fresh embedded stack.
+"""`python -m benchmarks [SUITE] [--seconds N] [--json FILE]`: measure on a fresh embedded stack, one suite or all.
 
 Exit code 0 even if a budget is missed, the table says so; 1 if something broke (a request without an answer, a server
 that ended), 2 for misuse.
@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from benchmarks import ingest, latency, store
+from benchmarks import backfill, ingest, latency, store
 from benchmarks.report import Section, as_json, machine, show
 from streams.embedded.stack import Addresses, Stack
 from streams.errors import StreamrankError
@@ -27,11 +27,12 @@ def suites(seconds: float) -> dict[str, Measure]:
         "latency": lambda at, folder, command: latency.measure(at, folder, seconds, command),
         "ingest": lambda at, folder, command: ingest.measure(at, folder, ingest.EVENTS_IN_LOG, command),
         "store": store.measure,
+        "backfill": backfill.measure,
     }
 
 
 @click.command()
-@click.argument("suite", required=False, type=click.Choice(["latency", "ingest", "store"]))
+@click.argument("suite", required=False, type=click.Choice(["latency", "ingest", "store", "backfill"]))
 @click.option("--seconds", default=20.0, show_default=True, type=click.FloatRange(1), help="Length of a paced run.")
 @click.option("--json", "path", type=click.Path(path_type=Path, dir_okay=False), help="Write the figures here, too.")
 def main(suite: str | None, seconds: float, path: Path | None) -> None:

@@ -37,6 +37,7 @@ VERBS = {
     "doctor": Verb("doctor:doctor", "Check every dependency and say what is wrong."),
     "import": Verb("importing:import_", "Make event and item logs of a data set."),
     "replay": Verb("replaying:replay", "Publish a log to Kafka."),
+    "backfill": Verb("backfilling:backfill", "Fold a log straight into an empty Redis namespace."),
     "simulate": Verb("simulating:simulate", "Measure slates on a log, in process."),
     "train": Verb("training:train", "Train a ranker on a log."),
     "schema": Verb("schema:schema", "Print the JSON Schema of every topic."),
