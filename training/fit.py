@@ -1,4 +1,8 @@
-"""Trains the student on shards: AdamW, one-cycle schedule, early stopping on the validation lists' NDCG, calibration.
+"""Trains a ranker on a data set: the sequences first, then the student on the lists, then the sequences anew.
+
+The student learns beside a taste that has seen only what came before its lists, so that it trusts it no more than it
+may; then the taste is trained in the same way on the whole log, and takes that one's place. AdamW, one-cycle schedule,
+early stopping on the validation lists' NDCG, calibration.
 
 The same data and seed give the same weights, bit for bit, on one thread and the same build of torch.
 """
@@ -16,12 +20,17 @@ from inference.tensors import HEADS
 from streams.errors import Misuse
 from streams.evaluation.intervals import by_user
 from streams.evaluation.metrics import from_relevance
+from streams.slate.select import worth
 from training.calibrate import calibrate
 from training.dataset import Dataset
-from training.lists import TOP, Batch, Lists, batches
+from training.lists import Batch, Lists, batches
 from training.losses import LISTWISE, loss
-from training.policies import relevance, top_by
+from training.pretrain import Pretraining, pretrain
+from training.splits import TRAIN, VALIDATION
 from training.student import Student
+
+TOP = 10
+"""The cut of the validation's NDCG."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +38,13 @@ class Recipe:
     """How to train; sizes are in lists."""
 
     seed: int = 1
-    epochs: int = 7
+    epochs: int = 8
     patience: int = 3
     batch_lists: int = 64
     learning_rate: float = 2e-3
     weight_decay: float = 1e-2
     listwise: float = LISTWISE
-    validation_lists: int = 4_000
+    pretraining: Pretraining = Pretraining()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,23 +64,36 @@ def fit(dataset: Dataset, recipe: Recipe, progress: Progress = lambda line: None
     """Train on the split `train`, stop by the split `validation`; `progress` gets a line an epoch.
 
     Raises:
-        Misuse: a split is empty, or no list of one has a candidate that was bought (or all were).
+        Misuse: a split is empty, or no list of one has a candidate that was wanted (or all were).
     """
     began = time.perf_counter()
-    _deterministic(recipe.seed)
+    _deterministic()
+    early = pretrain(dataset.sequences, recipe.pretraining, recipe.seed, early=True, progress=progress)
+    student, best_epoch, history = _fit_lists(dataset, Student(early), recipe, progress)
+    student.taste = pretrain(dataset.sequences, recipe.pretraining, recipe.seed, early=False, progress=progress)
+    return Fitted(student.eval(), best_epoch, history, time.perf_counter() - began)
+
+
+def _fit_lists(
+    dataset: Dataset, student: Student, recipe: Recipe, progress: Progress
+) -> tuple[Student, int, tuple[float, ...]]:
+    """Train all but the taste; return the student of the best epoch, that epoch, and NDCG by epoch."""
+    torch.manual_seed(recipe.seed)
     generator = np.random.default_rng(recipe.seed)
-    paths = dataset.paths("train")
-    student = Student()
+    paths = dataset.paths(TRAIN)
     steps = _look_over(student, dataset, recipe)
-    validation = _sample(dataset.whole("validation"), recipe.validation_lists, generator)
-    optimizer = torch.optim.AdamW(student.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+    validation = dataset.whole(VALIDATION)
+    learned = [p for name, p in student.named_parameters() if not name.startswith("taste.")]
+    optimizer = torch.optim.AdamW(learned, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, recipe.learning_rate, total_steps=recipe.epochs * steps, pct_start=0.1
     )
     history: list[float] = []
     best = copy.deepcopy(student.state_dict())
+    progress(f"before: validation ndcg@{TOP} {ndcg(student, validation):.4f}")
     for epoch in range(recipe.epochs):
         student.train()
+        student.taste.eval()
         losses = []
         for shard in generator.permutation(len(paths)).tolist():
             for one in batches(Lists.load(paths[shard]), recipe.batch_lists, generator):
@@ -86,7 +108,7 @@ def fit(dataset: Dataset, recipe: Recipe, progress: Progress = lambda line: None
     student.load_state_dict(best)
     labels = validation.depth[:, None] > np.arange(len(HEADS))
     calibrate(student, probabilities(student, validation), labels)
-    return Fitted(student.eval(), int(np.argmax(history)) + 1, tuple(history), time.perf_counter() - began)
+    return student, int(np.argmax(history)) + 1, tuple(history)
 
 
 def probabilities(student: Student, lists: Lists, batch_lists: int = 64) -> NDArray[np.float32]:
@@ -101,15 +123,20 @@ def probabilities(student: Student, lists: Lists, batch_lists: int = 64) -> NDAr
 
 
 def ndcg(student: Student, lists: Lists) -> float:
-    """Return the mean NDCG over users of lists in the order that would be served."""
-    top = top_by(lists, probabilities(student, lists))
-    relevant, targets = relevance(lists, top)
-    some = targets > 0
-    return float(by_user(from_relevance(relevant[some], targets[some])["ndcg"], lists.users[some]).mean())
+    """Return the mean NDCG over users of lists in the order that would be served; what wasn't retrieved is missed."""
+    score = worth(probabilities(student, lists))
+    relevant = np.zeros((len(lists), TOP), bool)
+    for row, start, end in zip(relevant, lists.offsets[:-1].tolist(), lists.offsets[1:].tolist(), strict=True):
+        best = start + np.argsort(-score[start:end], kind="stable")[:TOP]
+        row[: len(best)] = lists.depth[best] > 0
+    values = from_relevance(relevant, lists.targets.astype(np.int64))["ndcg"]
+    return float(by_user(values, lists.users).mean())
 
 
 def _step(student: Student, one: Batch, optimizer: torch.optim.Optimizer, listwise: float) -> float:
-    value = loss(student.logits(*_inputs(one)), torch.from_numpy(one.labels), torch.from_numpy(one.weight), listwise)
+    heads = student.labelled > 0
+    labels = torch.from_numpy(one.labels)[..., heads]
+    value = loss(student.logits(*_inputs(one))[..., heads], labels, torch.from_numpy(one.weight), listwise)
     optimizer.zero_grad(set_to_none=True)
     value.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(student.parameters(), 5.0)
@@ -118,40 +145,45 @@ def _step(student: Student, one: Batch, optimizer: torch.optim.Optimizer, listwi
 
 
 def _look_over(student: Student, dataset: Dataset, recipe: Recipe) -> int:
-    """Standardise the student by the training lists; return the batches of an epoch.
+    """Standardise the student by the training lists, and note which heads have labels; return an epoch's batches.
 
     Raises:
         Misuse: the labels are all alike.
     """
     total, first, second = 0.0, np.zeros(1), np.zeros(1)
-    positives, steps = 0.0, 0
-    for path in dataset.paths("train"):
+    positives, deepest, steps = 0.0, 0, 0
+    for path in dataset.paths(TRAIN):
         lists = Lists.load(path)
-        values, weight = lists.features.astype(np.float64), lists.weight.astype(np.float64)
+        weight = lists.weight.astype(np.float64)
+        values = np.concatenate((lists.features, _signals(student, lists)), axis=1).astype(np.float64)
         total, first = total + weight.sum(), first + weight @ values
         second = second + weight @ values**2
         positives += float(weight[lists.depth > 0].sum())
+        deepest = max(deepest, int(lists.depth.max()))
         steps += -(-len(lists) // recipe.batch_lists)
     if not 0 < positives < total:
-        raise Misuse("nothing to learn: the candidates of the split `train` were all bought, or none was")
+        raise Misuse("nothing to learn: of the candidates that were retrieved, none was wanted, or all were")
     mean = first / total
     deviation = np.sqrt(np.maximum(second / total - mean**2, 0.0))
     student.standardise(torch.from_numpy(mean).float(), torch.from_numpy(deviation).float())
+    student.labelled.copy_((torch.arange(len(HEADS)) < deepest).float())
     return steps
 
 
-def _sample(lists: Lists, size: int, generator: np.random.Generator) -> Lists:
-    """Return at most `size` lists, drawn at random."""
-    if len(lists) <= size:
-        return lists
-    return lists.chosen(np.sort(generator.choice(len(lists), size, replace=False)))
+def _signals(student: Student, lists: Lists) -> NDArray[np.float32]:
+    """Return f and t of every candidate, (R, 2)."""
+    found = []
+    with torch.inference_mode():
+        for one in batches(lists, 256):
+            f, t = student.signals(*_inputs(one))
+            found.append(torch.stack((f, t), dim=2).numpy()[one.weight > 0])
+    return np.concatenate(found)
 
 
-def _inputs(one: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    return torch.from_numpy(one.features), torch.from_numpy(one.item_ids), torch.from_numpy(one.history_ids)
+def _inputs(one: Batch) -> tuple[torch.Tensor, ...]:
+    return tuple(map(torch.from_numpy, (one.features, one.pairs, one.seeds, one.item_ids, one.history_ids)))
 
 
-def _deterministic(seed: int) -> None:
-    torch.manual_seed(seed)
+def _deterministic() -> None:
     torch.use_deterministic_algorithms(True)
     torch.set_num_threads(1)

@@ -1,7 +1,7 @@
 """What a ranker learns from: lists of candidates as the server would have scored them, with what came of each.
 
 Shards are .npz files of a few thousand lists, read one at a time. Shape letters as everywhere, and N lists, R
-candidates of all lists together, G targets of all lists together, S sources.
+candidates of all lists together.
 """
 
 from collections.abc import Iterator
@@ -14,50 +14,30 @@ from numpy.typing import NDArray
 from inference.tensors import FEATURES, HEADS
 from streams.errors import Misuse
 
-TOP = 10
-"""Length of the lists that are compared, and kept of every single source."""
-
 
 @dataclass(frozen=True, slots=True)
 class Lists:
     """N lists, ragged: list n has the candidates offsets[n]:offsets[n + 1], best first by the blend.
 
-    `depth` is 0 for a candidate that nothing happened to (`visits.DEPTHS`). `weight` is how many candidates one stands
-    for: negatives are sampled, so that sums over candidates stay unbiased if they are weighted. `items`, `targets` and
-    `tops` are catalogue indices of this walk through the log (-1: none); `targets` are all items bought in the visit,
-    found or not; `tops` is the head of each single source's list. `times` are the visits' starts in ms.
+    `depth` is 0 for a candidate that nothing happened to (`steps.DEPTHS`). `weight` is how many candidates one stands
+    for: negatives are sampled, so that sums over candidates stay unbiased if they are weighted. `targets` counts the
+    items of the step, retrieved or not.
     """
 
     features: NDArray[np.float32]  # (R, F)
+    pairs: NDArray[np.float32]  # (R, 2 * SEEDS)
     item_ids: NDArray[np.int32]  # (R,)
-    items: NDArray[np.int32]  # (R,)
     depth: NDArray[np.uint8]  # (R,)
     weight: NDArray[np.float32]  # (R,)
     offsets: NDArray[np.int64]  # (N + 1,)
+    seeds: NDArray[np.float32]  # (N, SEEDS)
     history_ids: NDArray[np.int32]  # (N, T)
     users: NDArray[np.int32]  # (N,)
-    times: NDArray[np.int64]  # (N,)
-    targets: NDArray[np.int32]  # (G,)
-    target_offsets: NDArray[np.int64]  # (N + 1,)
-    tops: NDArray[np.int32]  # (N, S, TOP)
+    targets: NDArray[np.int32]  # (N,)
 
     def __len__(self) -> int:
         """The number of lists, N."""
         return len(self.users)
-
-    def chosen(self, lists: NDArray[np.int64]) -> "Lists":
-        """Return some of the lists, by number."""
-        rows, sizes = _ragged(self.offsets, lists)
-        targets, target_sizes = _ragged(self.target_offsets, lists)
-        by_row = {name: getattr(self, name)[rows] for name in ("features", "item_ids", "items", "depth", "weight")}
-        by_list = {name: getattr(self, name)[lists] for name in ("history_ids", "users", "times", "tops")}
-        return Lists(
-            **by_row,
-            **by_list,
-            offsets=_offsets(sizes),
-            targets=self.targets[targets],
-            target_offsets=_offsets(target_sizes),
-        )
 
     def save(self, path: Path) -> None:
         """Write a shard."""
@@ -85,6 +65,8 @@ class Batch:
     """B lists, padded to the longest: what the network reads, labels (B, K, H), and weights (B, K), 0 for padding."""
 
     features: NDArray[np.float32]  # (B, K, F)
+    pairs: NDArray[np.float32]  # (B, K, 2 * SEEDS)
+    seeds: NDArray[np.float32]  # (B, SEEDS)
     item_ids: NDArray[np.int32]  # (B, K)
     history_ids: NDArray[np.int32]  # (B, T)
     labels: NDArray[np.float32]  # (B, K, H)
@@ -100,6 +82,8 @@ def batch(lists: Lists, chosen: NDArray[np.int64]) -> Batch:
     depth = np.where(real, lists.depth[at], 0)
     return Batch(
         features=np.where(real[..., None], lists.features[at], np.float32(0)),
+        pairs=np.where(real[..., None], lists.pairs[at], np.float32(0)),
+        seeds=lists.seeds[chosen],
         item_ids=np.where(real, lists.item_ids[at], 0).astype(np.int32),
         history_ids=lists.history_ids[chosen],
         labels=(depth[..., None] > np.arange(len(HEADS))).astype(np.float32),
@@ -119,18 +103,5 @@ def joined(shards: list[Lists]) -> Lists:
     if not shards:
         raise Misuse("there are no lists to learn from")
     whole = {one.name: np.concatenate([getattr(s, one.name) for s in shards]) for one in fields(Lists)}
-    for name in ("offsets", "target_offsets"):
-        sizes = np.concatenate([np.diff(getattr(s, name)) for s in shards])
-        whole[name] = _offsets(sizes)
+    whole["offsets"] = np.concatenate(([0], np.cumsum(np.concatenate([np.diff(s.offsets) for s in shards]))))
     return Lists(**whole)
-
-
-def _offsets(sizes: NDArray[np.int64]) -> NDArray[np.int64]:
-    return np.concatenate(([0], np.cumsum(sizes)))
-
-
-def _ragged(offsets: NDArray[np.int64], chosen: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the rows of the chosen lists, and how many each has."""
-    sizes = np.diff(offsets)[chosen]
-    shift = np.repeat(offsets[chosen] - _offsets(sizes)[:-1], sizes)
-    return np.arange(int(sizes.sum())) + shift, sizes

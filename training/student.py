@@ -1,13 +1,13 @@
-"""The student: a small network that scores each candidate by itself, from features, hashed ids and a short history.
+"""The student: a small network that scores each candidate by itself, from counts, features and the order of a history.
 
-    u = sum_t a_t E[history_t]               a = softmax of learned weights over the places that are filled
-    x = [standardised features, E[item], W E[item] * u]
-    z = v x + MLP(x)                         a linear path beside layers of 96 and 48
+    f = log(e^c + sum_s g^s (F_s + beta B_s)^damp / ((n_s + 1)^a (n + 1)^b))     the streaming heuristic, learned
+    t = taste(history, item)                                                      `taste.py`
+    z = v_0 f + v_1 t + v x + MLP(x, f, t)                                        x: standardised features
 
-No candidate sees another and nothing is normalised over a batch; every matrix product is over B * K rows, every sum
-over the history in order: so a row's scores don't depend on what is scored with it, to the bit. In training, ids are
-dropped or replaced at random, so that an item never seen before is scored by its features.
+f is the formula that `streams/retrieval/related.py` and the evaluation's heuristic use, with parameters learned on the
+lists rather than set: where behaviour is all there is, nothing simple is better, so the network begins there.
 
+No candidate sees another and nothing is normalised over a batch: a row's scores don't depend on what is scored with it.
 The heads are ordered, as in a proportional-odds model (McCullagh, "Regression models for ordinal data", 1980):
 z_purchase = z, z_cart = z_purchase + softplus(d_1), z_click = z_cart + softplus(d_2); hence p never grows with depth.
 """
@@ -15,84 +15,104 @@ z_purchase = z, z_cart = z_purchase + softplus(d_1), z_click = z_cart + softplus
 import torch
 from torch import Tensor, nn
 
-from inference.tensors import FEATURES, HASH_BUCKETS, HEADS, HISTORY
+from inference.tensors import FEATURES, HEADS, SEEDS
+from training.taste import Taste
 
-WIDTH = 8
-"""Width of the id embedding; HASH_BUCKETS * WIDTH * 4 bytes are most of the model's size."""
 LAYERS = (96, 48)
 DROPOUT = 0.2
-ID_DROPOUT = 0.2
-"""Share of ids that training replaces with padding."""
-ID_NOISE = 0.1
-"""Share of ids that training replaces with those of a random bucket, as if an unknown item had landed there."""
+TASTE_DROPOUT = 0.3
+"""Share of lists in which training leaves the taste out, so that the rest can stand alone."""
 CLIP = 5.0
 """Standardised features are clipped to this many deviations, so that an outlier can't dominate."""
+UNSEEN_STEP = 3.0
+"""Log-odds between a head that has labels and a deeper one that has none in the whole log."""
+_POPULAR = FEATURES.index("popular")
 
 
 class Student(nn.Module):
-    """Maps features (B, K, F), item_ids (B, K) and history_ids (B, T) to probabilities (B, K, H)."""
+    """Maps the inputs of the tensor contract to probabilities (B, K, H)."""
 
     mean: Tensor
     scale: Tensor
     calibration: Tensor
+    labelled: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, taste: Taste | None = None) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.zeros(len(FEATURES)))
-        self.register_buffer("scale", torch.ones(len(FEATURES)))
+        self.taste = taste or Taste()
+        self.register_buffer("mean", torch.zeros(len(FEATURES) + 2))
+        self.register_buffer("scale", torch.ones(len(FEATURES) + 2))
         self.register_buffer("calibration", torch.tensor([1.0, 0.0]))
-        self.embedding = nn.Embedding(HASH_BUCKETS, WIDTH, padding_idx=0)
-        self.history_weight = nn.Parameter(torch.linspace(1.0, -1.0, HISTORY))
-        self.match = nn.Linear(WIDTH, WIDTH, bias=False)
-        size = len(FEATURES) + 2 * WIDTH
+        self.register_buffer("labelled", torch.ones(len(HEADS)))
+        self.heuristic = Heuristic()
+        size = len(FEATURES) + 2
         self.direct = nn.Linear(size, len(HEADS))
+        self.first = nn.Parameter(torch.tensor([1.0, 0.1]))
         layers: list[nn.Module] = []
         for before, after in zip((size, *LAYERS), LAYERS, strict=False):
             layers += [nn.Linear(before, after), nn.ReLU(), nn.Dropout(DROPOUT)]
         self.deep = nn.Sequential(*layers, nn.Linear(LAYERS[-1], len(HEADS)))
-        nn.init.normal_(self.embedding.weight, std=0.05)
         with torch.no_grad():
-            self.embedding.weight[0] = 0.0
+            self.direct.weight.zero_()
+            self.deep[-1].weight.mul_(0.1)  # type: ignore[operator]
 
     def standardise(self, mean: Tensor, deviation: Tensor) -> None:
-        """Set what features (F,) are normalised by; one that never varies is left out."""
+        """Set what x, f and t (F + 2,) are normalised by; one that never varies is left out."""
         self.mean.copy_(mean)
         self.scale.copy_(torch.where(deviation > 1e-6, 1.0 / deviation.clamp_min(1e-6), 0.0))
 
-    def logits(self, features: Tensor, item_ids: Tensor, history_ids: Tensor) -> Tensor:
+    def signals(
+        self, features: Tensor, pairs: Tensor, seeds: Tensor, item_ids: Tensor, history_ids: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return f and t, (B, K) each; the taste learns nothing here."""
+        with torch.no_grad():
+            taste = self.taste(history_ids, item_ids)
+        return self.heuristic(pairs, seeds, features[..., _POPULAR]), taste
+
+    def logits(
+        self, features: Tensor, pairs: Tensor, seeds: Tensor, item_ids: Tensor, history_ids: Tensor
+    ) -> Tensor:
         """Return the log-odds of each head, (B, K, H), descending with depth."""
+        f, t = self.signals(features, pairs, seeds, item_ids, history_ids)
         if self.training:
-            item_ids, history_ids = _disturbed(item_ids), _disturbed(history_ids)
-        item = self.embedding(item_ids)  # (B, K, D)
-        filled = (history_ids > 0).float()  # (B, T)
-        weights = filled * self.history_weight.exp()
-        weights = weights / (weights.sum(dim=1, keepdim=True) + 1e-6)
-        history = _sum_in_order(weights.unsqueeze(2) * self.embedding(history_ids))  # (B, D)
-        known = ((features - self.mean) * self.scale).clamp(-CLIP, CLIP)
-        x = torch.cat((known, item, self.match(item) * history.unsqueeze(1)), dim=2)
+            t = t * (torch.rand(len(t), 1) >= TASTE_DROPOUT)
+        x = torch.cat((features, f.detach().unsqueeze(2), t.unsqueeze(2)), dim=2)
+        x = ((x - self.mean) * self.scale).clamp(-CLIP, CLIP)
         raw = self.direct(x) + self.deep(x)  # (B, K, H)
-        deepest = raw[..., -1:]
-        steps = nn.functional.softplus(raw[..., :-1])
+        deepest = (raw[..., -1] + self.first[0] * f + self.first[1] * t).unsqueeze(2)
+        steps = torch.where(self.labelled[1:] > 0, nn.functional.softplus(raw[..., :-1]), UNSEEN_STEP)
         above = steps.flip(-1).cumsum(-1).flip(-1)
         z = torch.cat((deepest + above, deepest), dim=2)
         return z * self.calibration[0] + self.calibration[1]
 
-    def forward(self, features: Tensor, item_ids: Tensor, history_ids: Tensor) -> Tensor:
+    def forward(
+        self, features: Tensor, pairs: Tensor, seeds: Tensor, item_ids: Tensor, history_ids: Tensor
+    ) -> Tensor:
         """Return the probability of each head, (B, K, H)."""
-        return torch.sigmoid(self.logits(features, item_ids, history_ids))
+        return torch.sigmoid(self.logits(features, pairs, seeds, item_ids, history_ids))
 
 
-def _sum_in_order(terms: Tensor) -> Tensor:
-    """Sum (B, T, D) over T one by one: onnxruntime's own sum rounds differently for another B."""
-    total = terms[:, 0]
-    for t in range(1, terms.shape[1]):
-        total = total + terms[:, t]
-    return total
+class Heuristic(nn.Module):
+    """f of the module: pairs (B, K, 2 * SEEDS), seeds (B, SEEDS) and log1p of popularity (B, K) to (B, K)."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        # In logits and logs, so that any value is a valid parameter.
+        self.decay, self.beta = nn.Parameter(torch.tensor(0.85)), nn.Parameter(torch.tensor(-0.9))
+        self.seed_power, self.item_power = nn.Parameter(torch.tensor(-1.0)), nn.Parameter(torch.tensor(-2.0))
+        self.damp, self.floor = nn.Parameter(torch.tensor(2.0)), nn.Parameter(torch.tensor(-5.0))
 
-def _disturbed(ids: Tensor) -> Tensor:
-    """Drop some ids and replace some by others; padding stays padding."""
-    dice = torch.rand(ids.shape)
-    noise = torch.randint_like(ids, 1, HASH_BUCKETS)
-    changed = torch.where(dice < ID_DROPOUT, 0, torch.where(dice < ID_DROPOUT + ID_NOISE, noise, ids))
-    return torch.where(ids > 0, changed, 0)
+    def forward(self, pairs: Tensor, seeds: Tensor, log_popular: Tensor) -> Tensor:
+        """Return the learned heuristic."""
+        both = pairs[..., :SEEDS] + torch.exp(self.beta) * pairs[..., SEEDS:]  # (B, K, S)
+        damped = torch.where(both > 0, both.clamp_min(1e-6) ** torch.sigmoid(self.damp), 0.0)
+        said = torch.exp(-torch.exp(self.seed_power) * torch.log1p(seeds))  # (B, S)
+        steps = torch.arange(SEEDS, dtype=torch.float32)
+        said = said * torch.exp(torch.nn.functional.logsigmoid(self.decay) * steps)
+        heard = torch.exp(-torch.exp(self.item_power) * log_popular)  # (B, K)
+        terms = damped * said.unsqueeze(1)
+        total = terms[..., 0]
+        for s in range(1, SEEDS):  # in order: a sum of onnxruntime's own rounds differently for another B
+            total = total + terms[..., s]
+        f: Tensor = torch.log(total * heard + torch.exp(self.floor))
+        return f

@@ -99,7 +99,7 @@ class Catalogue:
                 self._grow()
             self.servable[i] = self.in_stock[i] = True
             self.price[i] = self.log_price[i] = np.nan
-            self.digest[i] = _digest(item_id)
+            self.digest[i] = digest_of(item_id)
         return i
 
     def indices_of(self, item_ids: Iterable[str]) -> NDArray[np.int64]:
@@ -126,7 +126,7 @@ class Catalogue:
         code = self.codes.get(name)
         if code is None:
             code = self.codes[name] = len(self.codes) + 1
-            self.code_digests.append(_digest("\0".join(name)))
+            self.code_digests.append(digest_of("\0".join(name)))
             if isinstance(name, tuple):
                 self.codes_by_name.setdefault(name[-1], set()).add(code)
         return code
@@ -159,7 +159,7 @@ def words(text: str) -> set[str]:
     return set(_WORD.findall(text.lower()))
 
 
-def _digest(item_id: str) -> int:
+def digest_of(item_id: str) -> int:
     """Hash an id: breaks ties and picks buckets the same way in every process."""
     raw = hashlib.blake2b(item_id.encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(raw, "little")
