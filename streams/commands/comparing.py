@@ -69,7 +69,7 @@ def show(result: dict[str, Any]) -> None:
         console.print("A and B are the same settings; environment variables are stronger than both files")
     title = f"{result['protocol']}: {result['cases']:,} cases of {result['users']:,} users, k = {result['k']}"
     columns = [Column(name, justify="right", no_wrap=True) for name in ("A", "B", "B - A", "95 % interval", "p")]
-    table = Table(Column("", no_wrap=True), *columns, title=title, pad_edge=False)
+    table = Table(Column("", no_wrap=True), *columns, title=title)
     for name, found in result["differences"].items():
         low, high = found["interval"]
         row = f"{found['difference']:+.4f}", f"{low:+.4f} to {high:+.4f}", f"{found['p_value']:.3f}"

@@ -90,7 +90,7 @@ def compare(
     if outcomes[0].cases != outcomes[1].cases:
         raise Misuse(f"{log.path}: it changed while it was read, so A and B had different cases: run it again")
     progress("timing A and B in turn", 0)
-    timing = {"a": results[0]["timing"], "b": results[1]["timing"]} | cost(*both, outcomes[0].cases, asked.k)
+    timing = {"a": results[0]["timing"], "b": results[1]["timing"]} | cost(both[0], both[1], outcomes[0].cases, asked.k)
     settings = {"settings": differing(a.settings, b.settings)}
     return Comparison(log, settings | _result(results, outcomes, asked, metric) | {"timing": timing})
 

@@ -1,7 +1,8 @@
 """Whether B is better than A, by the one metric that decides: both interval and test must agree that they differ.
 
 The interval is a bootstrap's and may be too narrow for a handful of users; the test by sign flips hardly calls five
-users or fewer significant. Half the interval's width is about what a true difference must be to be found every other time.
+users or fewer significant. Half the interval's width is about what a true difference must be to be found
+every other time.
 """
 
 from typing import Any
