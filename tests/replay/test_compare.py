@@ -9,9 +9,12 @@ import pytest
 from streams.cli import run
 from streams.errors import Misuse
 from streams.evaluation.comparison import Configuration, compare, differing
+from streams.evaluation.log import Log
 from streams.evaluation.metrics import METRICS
-from streams.evaluation.protocols import Chosen
+from streams.evaluation.protocols import PROTOCOLS, Chosen
 from streams.evaluation.run import Asked
+from streams.evaluation.run import run as run_protocol
+from streams.evaluation.streamrank import Streamrank
 from streams.event_log import EVENTS, ITEMS
 from streams.retrieval.blend import default_sources
 from streams.settings import Settings, load_settings
@@ -127,6 +130,14 @@ def test_a_log_that_grows_meanwhile_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Misuse, match="it changed while it was read") as raised:
         compare(shop, *sides, "next-basket", Chosen(), Asked(k=10, seed=1), progress=grow)
     assert str(shop / EVENTS) in str(raised.value)
+
+
+def test_what_is_loaded_at_first_use_is_not_counted_as_a_slates_time(shop: Path) -> None:
+    log, settings = Log(shop), Settings(candidates=20)
+    streamrank = Streamrank(settings, log.items(), Configuration("a", settings).ranker())
+    outcome = run_protocol(log, PROTOCOLS["next-basket"](Chosen()), streamrank, (), Asked(k=10, seed=1))
+    assert len(outcome.answers) == USERS
+    assert 0 < outcome.rank_seconds < streamrank.rank_seconds
 
 
 def test_secrets_that_differ_are_not_told() -> None:
