@@ -15,6 +15,9 @@ from streams.settings import load_settings
 config_option = click.option(
     "--config", type=click.Path(path_type=Path, dir_okay=False), help="TOML file with settings."
 )
+log_format_option = click.option(
+    "--log-format", type=click.Choice(["json", "text"]), default="json", show_default=True, help="How to log."
+)
 json_option = click.option(
     "--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the result to this file."
 )
@@ -24,9 +27,7 @@ def with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command its settings as first argument, and set up logging; adds --config and --log-format."""
 
     @config_option
-    @click.option(
-        "--log-format", type=click.Choice(["json", "text"]), default="json", show_default=True, help="How to log."
-    )
+    @log_format_option
     @wraps(command)
     def prepared(*args: Any, config: Path | None, log_format: Any, **options: Any) -> Any:
         configure(log_format)

@@ -124,6 +124,9 @@ def _answer(
     streamrank.prepare()
     chunks = [cases[at : at + _CHUNK] for at in range(0, len(cases), _CHUNK)]
     ask = _Ask(streamrank, policies, asked.k)
+    if not outcome.cases:
+        # What is compiled or loaded at first use is no slate's time, and forks have it from here.
+        streamrank.rank(chunks[0], asked.k)
     if asked.processes > 1 and len(chunks) > 1:
         _FORKED.append(ask)
         try:
