@@ -7,8 +7,9 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
-from streams.commands.options import json_option, with_settings, write_json
+from streams.commands.options import as_typed, json_option, with_settings, write_json, write_whole
 from streams.commands.values import Moment
+from streams.evaluation import report
 from streams.evaluation.protocols import PROTOCOLS, Chosen
 from streams.evaluation.run import Asked
 from streams.evaluation.simulation import Simulation
@@ -39,6 +40,9 @@ SHOWN = ("hit_rate", "recall", "precision", "ndcg", "mrr", "map", "coverage")
 @click.option("--min-count", type=click.IntRange(min=0), default=0, help="Targets are items of so many signals before.")
 @click.option("--processes", type=click.IntRange(min=1), default=1, show_default=True, help="That predict.")
 @click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Of samples and intervals.")
+@click.option(
+    "--report", "report_file", type=click.Path(path_type=Path, dir_okay=False), help="Write a page with plots here."
+)
 @json_option
 def simulate(
     settings: Settings,
@@ -55,12 +59,15 @@ def simulate(
     min_count: int,
     processes: int,
     seed: int,
+    report_file: Path | None,
     json_file: Path | None,
 ) -> None:
     """Run LOG, a file of events or a folder of `streamrank import`, through the pipeline, and measure its slates.
 
     Beside them stand simple policies, and the ceiling that the candidates set.
     """
+    if report_file is not None:
+        report.need_matplotlib()
     if sources is not None:
         settings = settings.model_copy(update={"sources": tuple(filter(None, sources.split(",")))})
     chosen = Chosen(split_ms=split, masked=mask_history, strict=strict, holdout=holdout)
@@ -83,6 +90,22 @@ def simulate(
         console.print(complaint, markup=False, soft_wrap=True)
     show(simulation)
     write_json(json_file, simulation.result)
+    if report_file is not None:
+        write_whole(report_file, report.page(simulation, _told(settings)))
+
+
+def _told(settings: Settings) -> report.Told:
+    """Return what the report says of this call; of the settings those that shape a slate, none of which is a secret."""
+    context = click.get_current_context()
+    outputs = ("json_file", "report_file", "log_format")
+    parameters = {
+        name.replace("_", " "): value
+        for name, value in context.params.items()
+        if name not in outputs and value is not None
+    }
+    ranker = f"{settings.triton_model}/{settings.triton_version}"
+    shaping = {"ranker": ranker, "candidates": settings.candidates, "sources": ", ".join(settings.sources) or "all"}
+    return report.Told(as_typed(context), parameters | shaping)
 
 
 def show(simulation: Simulation) -> None:
