@@ -17,4 +17,4 @@ MEANINGS = {
     "ece": "how far the probabilities are from what they promise, on average; 0 is the best",
 }
 CEILING = "share of the targets that retrieval found at all: no order of the candidates has a higher recall"
-INTERVAL = "95 % interval: where the mean lies if the users are drawn anew (bootstrap)"
+INTERVAL = "95\u00a0% interval: where such means lie if the users are drawn anew (bootstrap)"

@@ -37,6 +37,7 @@ def bars(groups: Sequence[str], rows: Mapping[str, Sequence[float]], label: str)
             at = [number + (place + 0.5) * height - 0.4 for number in range(len(groups))]
             axis.barh(at, values, height * 0.9, color=SERIES[place % len(SERIES)], label=name)
         axis.set(xlabel=label, yticks=range(len(groups)), yticklabels=groups, ylim=(len(groups) - 0.5, -0.5))
+        axis.locator_params(axis="x", nbins=6)
         axis.grid(axis="y", visible=False)
         _legend(figure)
 
@@ -73,6 +74,7 @@ def against(points: Sequence[tuple[float, float]], x_label: str, y_label: str) -
         axis.plot([0, most], [0, most], "--", color=INK, linewidth=1)
         axis.plot([x for x, _ in points], [y for _, y in points], "o-", color=SERIES[0])
         axis.set(xlabel=x_label, ylabel=y_label, xlim=(0, most), ylim=(0, most))
+        axis.locator_params(nbins=6)
 
     return draw
 

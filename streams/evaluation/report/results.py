@@ -31,13 +31,13 @@ def by_policy(results: Results, k: int) -> Html:
         for metric in PLOTTED
     }
     head = [metric for metric in MEANINGS if any(metric in row for row in policies.values())]
-    rows = [[name, *(_with_interval(row, metric) for metric in head)] for name, row in results.items()]
+    rows = [[metric, *(_with_interval(row, metric) for row in results.values())] for metric in head]
     drawn = plot(
         "policies", "Mean and interval of each policy; the numbers are in the table.", charts.dots(panels), 3.4
     )
     said = tag("p", f"A dot is the mean over all cases, a line its {INTERVAL}. The ceiling is the {CEILING}.")
     return section(
-        "policies", "Streamrank beside simple policies", said, drawn, table("All metrics", ["", *head], rows)
+        "policies", "Streamrank beside simple policies", said, drawn, table("All metrics", ["", *results], rows)
     )
 
 
@@ -56,6 +56,7 @@ def over_time(cases: list[Case], rankings: Mapping[str, list[list[str]]], k: int
         for name, ranking in rankings.items()
     }
     draw = charts.over_time(middles, rows, counts[there].tolist(), f"{OVER_TIME} at {k}")
+    short = slice(5, None) if moment(first)[:4] == moment(last)[:4] else slice(10)  # no year, or no hour
     numbers = zip(middles, counts[there].tolist(), *rows.values(), strict=True)
     return section(
         "time", "Over time",
@@ -64,7 +65,7 @@ def over_time(cases: list[Case], rankings: Mapping[str, list[list[str]]], k: int
             plot("time", f"{OVER_TIME} of each policy over time.", draw, 3.6),
             table(
                 f"Mean {OVER_TIME} from {moment(first)} to {moment(last)}", ["around", "cases", *rows],
-                ([moment(at), f"{count:,}", *map(number, values)] for at, count, *values in numbers),
+                ([moment(at)[short], f"{count:,}", *map(number, values)] for at, count, *values in numbers),
             ),
         ),
     )  # fmt: skip

@@ -43,23 +43,23 @@ def _case(case: Case, answer: Answer, titles: Mapping[str, str]) -> Html:
     targets, shown = list(dict.fromkeys(case.targets)), set(answer.items)
     hits = sum(item in shown for item in targets)
     heading = tag("h3", "User ", tag("bdi", case.user_id), tag("small", f" {hits} of {len(targets)} hit"))
-    came = f"Then did ({case.kind}, {moment(case.at_ms)})"
+    came = f"Then did, hits first ({case.kind}, {moment(case.at_ms)})"
     candidates = f"{round(answer.ceiling * len(targets))} of {len(targets)} were among the candidates."
-    did = _items(case.history[-LATEST:], titles, len(case.history), "of the latest known")
-    then = _items(targets[:LATEST], titles, len(targets), "in all", shown)
+    did = _items(case.history[-LATEST:], titles, len(case.history))
+    then = _items(sorted(targets, key=lambda item: item not in shown)[:LATEST], titles, len(targets), shown)
     return tag(
         "article",
         heading,
-        tag("div", tag("h4", "Did, latest last"), did, tag("h4", came), then, tag("p", candidates, class_="note")),
+        tag("div", tag("h4", "Did, the latest last"), did, tag("h4", came), then, tag("p", candidates, class_="note")),
         tag("div", tag("h4", "Would be shown"), _slate(answer, titles, set(targets))),
     )  # fmt: skip
 
 
-def _items(items: Sequence[str], titles: Mapping[str, str], total: int, of: str, hits: set[str] | None = None) -> Html:
+def _items(items: Sequence[str], titles: Mapping[str, str], total: int, hits: set[str] | None = None) -> Html:
     if not items:
         return tag("p", "Nothing that is known.", class_="note")
     rows = (tag("li", _named(item, titles), _HIT if hits and item in hits else "") for item in items)
-    more = tag("p", f"{len(items)} of {total} {of}.", class_="note") if total > len(items) else ""
+    more = tag("p", f"{len(items)} of {total}.", class_="note") if total > len(items) else ""
     return joined(tag("ul", *rows), more)
 
 
@@ -71,8 +71,8 @@ def _slate(answer: Answer, titles: Mapping[str, str], targets: set[str]) -> Html
         why = answer.reasons[rank] if rank < len(answer.reasons) else ""
         p = f"{answer.p[rank]:.2g}" if rank < len(answer.p) else ""
         named = joined(_named(item, titles), _HIT if item in targets else "")
-        rows.append([rank + 1, named, source, tag("bdi", _short(why)), p])
-    return table("Slate", ["", "item", "source", "reason", "p"], rows)
+        rows.append([rank + 1, named, joined(source, tag("small", tag("bdi", _short(why)))), p])
+    return table("Slate", ["", "item", "source, reason", "p"], rows)
 
 
 def _named(item: str, titles: Mapping[str, str]) -> Html:

@@ -27,7 +27,7 @@ def probabilities(outcome: Outcome, row: dict[str, Any]) -> Html:
     said = "All items shown, in ten parts by rising probability. On the dashed line a probability is what it says."
     numbers = table(
         "Reliability", ["part", "items", "mean probability", "were targets"],
-        ([place, f"{size:,}", f"{mean:.2e}", f"{share:.2e}"] for place, (mean, share, size) in enumerate(parts, 1)),
+        ([place, f"{size:,}", f"{mean:.3g}", f"{share:.3g}"] for place, (mean, share, size) in enumerate(parts, 1)),
     )  # fmt: skip
     measured = terms(
         (name, number(row[name])) for name in MEANINGS if name in ("auc", "log_loss", "ece") and name in row
