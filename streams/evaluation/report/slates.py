@@ -56,7 +56,7 @@ def sources(outcome: Outcome, k: int) -> Html:
     drawn = plot(
         "sources", "Share of slates by source at each rank.", charts.stack(ranks, rows, "rank", "share of slates"), 3.2
     )
-    said = "Where the item at each rank came from. What is missing to 1 are slates that end before that rank."
+    said = "Where the item at each rank came from. A bar ends below 1 where slates end before that rank."
     return section("sources", "Sources by rank", tag("p", said), beside(drawn, numbers))
 
 
@@ -80,6 +80,6 @@ def timing(outcome: Outcome, timing: dict[str, float]) -> Html:
             ("most memory", f"{timing['peak_rss_bytes'] / 2**20:,.0f} MiB"),
         ]
     )
-    numbers = table("So many slates took at most", ["slates", "ms"], rows)
+    numbers = table("Time by share of slates", ["so many", "took at most, ms"], rows)
     drawn = plot("timing", "How many slates took how long.", draw)
     return section("timing", "Latency", tag("p", said), measured, beside(drawn, numbers))
