@@ -99,7 +99,7 @@ def _told(settings: Settings) -> report.Told:
     context = click.get_current_context()
     outputs = ("json_file", "report_file", "log_format")
     parameters = {
-        name.replace("_", " "): value
+        name.replace("_", " "): {True: "yes", False: "no"}[value] if isinstance(value, bool) else value
         for name, value in context.params.items()
         if name not in outputs and value is not None
     }
