@@ -7,7 +7,8 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from streams.commands.evaluating import complain, progress_on, protocol_options
-from streams.commands.options import json_option, with_settings, write_json
+from streams.commands.options import as_typed, json_option, with_settings, write_json, write_whole
+from streams.evaluation import report
 from streams.evaluation.protocols import Chosen
 from streams.evaluation.run import Asked
 from streams.evaluation.simulation import Simulation
@@ -23,6 +24,9 @@ SHOWN = ("hit_rate", "recall", "precision", "ndcg", "mrr", "map", "coverage")
 @protocol_options
 @click.option("--fit", is_flag=True, help="Fit the heuristic's parameters on what is before the split.")
 @click.option("--sources", help="Only these candidate sources, separated by commas.")
+@click.option(
+    "--report", "report_file", type=click.Path(path_type=Path, dir_okay=False), help="Write a page with plots here."
+)
 @json_option
 def simulate(
     settings: Settings,
@@ -32,12 +36,15 @@ def simulate(
     asked: Asked,
     fit: bool,
     sources: str | None,
+    report_file: Path | None,
     json_file: Path | None,
 ) -> None:
     """Run LOG, a file of events or a folder of `streamrank import`, through the pipeline, and measure its slates.
 
     Beside them stand simple policies, and the ceiling that the candidates set.
     """
+    if report_file is not None:
+        report.need_matplotlib()
     if sources is not None:
         settings = settings.model_copy(update={"sources": tuple(filter(None, sources.split(",")))})
     console = Console(stderr=True, highlight=False)
@@ -46,6 +53,22 @@ def simulate(
     complain(simulation.log, console)
     show(simulation)
     write_json(json_file, simulation.result)
+    if report_file is not None:
+        write_whole(report_file, report.page(simulation, _told(settings)))
+
+
+def _told(settings: Settings) -> report.Told:
+    """Return what the report says of this call; of the settings those that shape a slate, none of which is a secret."""
+    context = click.get_current_context()
+    outputs = ("json_file", "report_file", "log_format")
+    parameters = {
+        name.replace("_", " "): {True: "yes", False: "no"}[value] if isinstance(value, bool) else value
+        for name, value in context.params.items()
+        if name not in outputs and value is not None
+    }
+    ranker = f"{settings.triton_model}/{settings.triton_version}"
+    shaping = {"ranker": ranker, "candidates": settings.candidates, "sources": ", ".join(settings.sources) or "all"}
+    return report.Told(as_typed(context), parameters | shaping)
 
 
 def show(simulation: Simulation) -> None:
