@@ -39,6 +39,7 @@ VERBS = {
     "replay": Verb("replaying:replay", "Publish a log to Kafka."),
     "backfill": Verb("backfilling:backfill", "Fold a log straight into an empty Redis namespace."),
     "simulate": Verb("simulating:simulate", "Measure slates on a log, in process."),
+    "compare": Verb("comparing:compare", "Tell whether one configuration is better than another on a log."),
     "train": Verb("training:train", "Train a ranker on a log."),
     "schema": Verb("schema:schema", "Print the JSON Schema of every topic."),
 }
