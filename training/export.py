@@ -61,19 +61,22 @@ def export(student: Student, folder: Path, version: int) -> Path:
 def graph_of(student: Student) -> onnx.ModelProto:
     """Return the student as an ONNX graph of the tensor contract, B and K dynamic, without metadata."""
     student.eval()
-    example = next(iter(golden_inputs()))
-    arrays = tuple(torch.from_numpy(np.repeat(array, 2, axis=0)) for _, array in example.tensors())
-    features, item_ids, history_ids = (arrays[0].repeat(1, 3, 1), arrays[1].repeat(1, 3), arrays[2])
+    example = list(golden_inputs())[2]
     b, k = torch.export.Dim("B"), torch.export.Dim("K")
+    letters = {"B": b, "K": k}
+    shapes = tuple(
+        {place: letters[size] for place, size in enumerate(tensor.shape) if isinstance(size, str)}
+        for tensor in RANKER_INPUTS
+    )
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             student,
-            (features, item_ids, history_ids),
+            tuple(torch.from_numpy(array) for _, array in example.tensors()),
             input_names=[tensor.name for tensor in RANKER_INPUTS],
             output_names=[tensor.name for tensor in RANKER_OUTPUTS],
-            dynamic_shapes=({0: b, 1: k}, {0: b, 1: k}, {0: b}),
+            dynamic_shapes=shapes,
             opset_version=OPSET,
             dynamo=True,
         )
@@ -121,8 +124,8 @@ def _check_agreement(student: Student, ranker: OnnxRanker, inputs: RankerInputs)
 def _check_independence(ranker: OnnxRanker, inputs: RankerInputs) -> None:
     """Score the first row alone, and its first candidate alone, and compare with the whole batch."""
     whole = ranker.score(inputs)
-    row = RankerInputs(inputs.features[:1], inputs.item_ids[:1], inputs.history_ids[:1])
-    one = RankerInputs(row.features[:, :1], row.item_ids[:, :1], row.history_ids)
+    row = next(inputs.chunks(1))
+    one = RankerInputs(row.features[:, :1], row.pairs[:, :1], row.seeds, row.item_ids[:, :1], row.history_ids)
     alone: NDArray[np.float32] = ranker.score(row)[0]
     worst = max(np.abs(whole[0] - alone).max(), np.abs(whole[0, :1] - ranker.score(one)[0]).max())
     if worst > TOLERANCE / 10:

@@ -165,8 +165,7 @@ def _look_over(student: Student, dataset: Dataset, recipe: Recipe) -> int:
         raise Misuse("nothing to learn: of the candidates that were retrieved, none was wanted, or all were")
     mean = first / total
     deviation = np.sqrt(np.maximum(second / total - mean**2, 0.0))
-    student.standardise(torch.from_numpy(mean).float(), torch.from_numpy(deviation).float())
-    student.labelled.copy_((torch.arange(len(HEADS)) < deepest).float())
+    student.begin(torch.from_numpy(mean).float(), torch.from_numpy(deviation).float(), positives / total, deepest)
     return steps
 
 

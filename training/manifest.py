@@ -6,7 +6,8 @@ It names no machine and no time, so the same training gives the same manifest.
 import hashlib
 import json
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,8 @@ from typing import Any
 from inference.onnx_ranker import OnnxRanker
 from inference.probe import golden_inputs
 from inference.tensors import FEATURES, HEADS
-from training.dataset import Dataset
-from training.evaluate import Report
 from training.export import MODEL_FILE
-from training.fit import Fitted, Recipe
+from training.fit import Recipe
 
 MANIFEST_FILE = "manifest.json"
 _PACKAGES = ("torch", "onnx", "onnxruntime", "numpy")
@@ -25,29 +24,19 @@ _DIGITS = 6
 
 
 def write_manifest(
-    folder: Path,
-    model_version: int,
-    dataset: Dataset,
-    source: str,
-    recipe: Recipe,
-    fitted: Fitted,
-    reports: Sequence[Report],
+    folder: Path, model_version: int, data: Mapping[str, Any], recipe: Recipe, evaluation: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Write `manifest.json` beside the model of that version, and return it; `source` names the data for people."""
+    """Write `manifest.json` beside the model of that version, and return it; `data` is what it learned from."""
     place = folder / str(model_version)
     manifest = {
         "model": f"{folder.name}/{model_version}",
-        "data": {"source": source} | dataset.meta,
-        "recipe": {name: getattr(recipe, name) for name in recipe.__dataclass_fields__},
-        "training": {
-            "best_epoch": fitted.best_epoch,
-            "validation_ndcg": [round(value, 4) for value in fitted.validation_ndcg],
-        },
+        "data": dict(data),
+        "recipe": asdict(recipe),
         "heads": list(HEADS),
         "features": list(FEATURES),
         "git_revision": _revision(),
         "versions": {package: version(package) for package in _PACKAGES},
-        "evaluation": {report.protocol: report.as_json() for report in reports},
+        "evaluation": dict(evaluation),
         "golden": golden(folder, model_version),
         "sha256": {MODEL_FILE: hashlib.sha256((place / MODEL_FILE).read_bytes()).hexdigest()},
     }

@@ -1,77 +1,148 @@
-"""The first ranker from a log, end to end: walk, fit, evaluate, export, manifest.
+"""A ranker from a log, end to end: walk, fit, export, evaluate, manifest.
 
 streamrank import complete-journey runs/complete-journey
-streamrank train --log runs/complete-journey --out runs/train/models/ranker
+streamrank train --log runs/complete-journey --split 2017-11-01T00:00Z --min-count 10
+
+What is learned from is what the protocol teaches, so what it predicts afterwards was never seen.
 """
 
-import json
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from inference.onnx_ranker import OnnxRanker
 from streams.errors import BadModel
-from training.dataset import Dataset, build
-from training.evaluate import Report, evaluate, rounded
+from streams.evaluation.intervals import Paired, paired
+from streams.evaluation.log import Entry, Log
+from streams.evaluation.metrics import measure
+from streams.evaluation.protocols import PROTOCOLS, Chosen
+from streams.evaluation.run import Asked, Outcome
+from streams.evaluation.simulation import Simulation, simulate
+from streams.settings import Settings
+from training.dataset import build
 from training.export import export
-from training.fit import Fitted, Recipe, fit, probabilities
+from training.fit import Recipe, fit
 from training.manifest import write_manifest
+from training.splits import Limits
 
 Progress = Callable[[str, int | None], None]
 """Told what is going on, and where there is a count, how far it is."""
+LEADS = ("recall", "ndcg")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What to train on: a log, the protocol that says which part of it, and how it is asked."""
+
+    log: Path
+    settings: Settings
+    protocol: str
+    chosen: Chosen
+    asked: Asked
+    limits: Limits = Limits()
 
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """What came of a training: the manifest as written, and the reports in it."""
+    """What came of a training: the manifest as written, the evaluation, and how long the fit took."""
 
     path: Path
     manifest: dict[str, Any]
-    reports: list[Report]
-    fitted: Fitted
+    simulation: Simulation
+    seconds: float
 
 
-def train(
-    log: Path,
-    out: Path,
-    shards: Path,
-    *,
-    recipe: Recipe,
-    source: str,
-    users: int | None = None,
-    version: int = 1,
-    reuse: bool = False,
-    progress: Progress = lambda what, count: None,
-) -> Trained:
-    """Train on `log` and write `<out>/<version>/model.onnx` and its manifest; `shards` is scratch.
+def learn(
+    job: Job, out: Path, work: Path, recipe: Recipe, *, version: int = 1, progress: Progress = lambda what, count: None
+) -> tuple[OnnxRanker, dict[str, Any], float]:
+    """Train and write `<out>/<version>/model.onnx`; return the ranker, what it learned from, and the fit's seconds.
 
-    `reuse` takes the shards as an earlier call left them.
+    `work` is scratch.
 
     Raises:
         Misuse: the log can't be read or has nothing to learn from.
-        BadModel: the file failed a check, or is no better than the best single source of candidates.
+        BadModel: the file failed a check.
     """
-    if reuse:
-        dataset = Dataset.open(shards)
-    else:
-        dataset = build(log, shards, users=users, seed=recipe.seed, progress=lambda n: progress("walking the log", n))
+    log = Log(job.log)
+
+    def entries() -> Iterator[Entry]:
+        for step in PROTOCOLS[job.protocol](job.chosen).walk(log):
+            if isinstance(step, Entry):
+                yield step
+
+    dataset = build(
+        entries, log.items(), work, job.settings, limits=job.limits, seed=recipe.seed,
+        progress=lambda events: progress("walking the log", events),
+    )  # fmt: skip
     fitted = fit(dataset, recipe, lambda line: progress(line, None))
-    progress("evaluating", None)
-    test = dataset.whole("test")
-    reports = evaluate(dataset, test, probabilities(fitted.student, test), recipe.seed)
-    path = export(fitted.student, out, version)
-    manifest = write_manifest(out, version, dataset, source, recipe, fitted, reports)
-    return Trained(path, manifest, reports, fitted)
+    export(fitted.student, out, version)
+    learned = dataset.meta | {"sha256": _sha256(log.path), "best_epoch": fitted.best_epoch}
+    learned["validation_ndcg"] = [round(value, 4) for value in fitted.validation_ndcg]
+    return OnnxRanker(out, version), learned, fitted.seconds
 
 
-def check(reports: list[Report]) -> None:
-    """Refuse a ranker that is not better than the best single source, with its whole interval.
+def train(
+    job: Job,
+    out: Path,
+    work: Path,
+    *,
+    recipe: Recipe,
+    source: str,
+    version: int = 1,
+    progress: Progress = lambda what, count: None,
+) -> Trained:
+    """Train a version, evaluate it by the job's protocol, and write its manifest; `source` names the data for people.
 
     Raises:
-        BadModel: it isn't, by the first protocol.
+        Misuse, BadModel: as `learn`.
     """
-    first = reports[0]
-    if not first.beats_best_source():
-        lead = first.leads[first.best_source()]
-        told = json.dumps({name: rounded(interval) for name, interval in lead.items()})
-        raise BadModel(f"the ranker doesn't beat the source `{first.best_source()}` alone: its lead is {told}")
+    ranker, learned, seconds = learn(job, out, work, recipe, version=version, progress=progress)
+    progress("evaluating", None)
+    simulation = simulate(job.log, job.settings, job.protocol, job.chosen, job.asked, ranker=ranker, progress=progress)
+    evaluation = _evaluation(simulation.result, leads(simulation.outcome, job.asked))
+    manifest = write_manifest(out, version, {"source": source} | learned, recipe, evaluation)
+    return Trained(out / str(version), manifest, simulation, seconds)
+
+
+def leads(outcome: Outcome, asked: Asked) -> dict[str, dict[str, Paired]]:
+    """Return by how much Streamrank is better than each baseline in each of LEADS, by user."""
+    users = [case.user_id for case in outcome.cases]
+    ours = measure([answer.items for answer in outcome.answers], outcome.cases, asked.k)
+    theirs = {name: measure(ranking, outcome.cases, asked.k) for name, ranking in outcome.rankings.items()}
+    return {
+        name: {metric: paired(ours[metric], values[metric], users, asked.seed) for metric in LEADS}
+        for name, values in theirs.items()
+    }
+
+
+def check(manifest: dict[str, Any]) -> None:
+    """Refuse a ranker that is not better than every baseline, with its whole interval.
+
+    Raises:
+        BadModel: it isn't.
+    """
+    for name, lead in manifest["evaluation"]["leads"].items():
+        if lead["ndcg"][1] <= 0:
+            raise BadModel(
+                f"the ranker isn't surely better than the baseline `{name}`: its lead in ndcg is {lead['ndcg']}"
+            )
+
+
+def _evaluation(result: dict[str, Any], leads: dict[str, dict[str, Paired]]) -> dict[str, Any]:
+    """Return what a manifest keeps of a result: [mean, low, high], 95 %."""
+    kept = {
+        name: {metric: [values[metric], *bounds] for metric, bounds in values["intervals"].items()}
+        for name, values in result["results"].items()
+    }
+    rounded = {
+        name: {metric: [round(x, 6) for x in (p.difference, p.low, p.high)] for metric, p in lead.items()}
+        for name, lead in leads.items()
+    }
+    return {name: result[name] for name in ("protocol", "k", "cases", "users")} | {"results": kept, "leads": rounded}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

