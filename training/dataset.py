@@ -2,7 +2,7 @@
 
 Before each chosen step a `request` goes into the log, as a shop would send it. What retrieval and encoder made of it
 then, with the state and the counters as they were, is one list; what the user did in the step labels it. So a model is
-trained on what it is served, and nothing of the future can be in a feature. Beside the lists stand the users' sequences.
+trained on what it is served, and nothing of the future can be in a feature. Beside the lists stand users' sequences.
 """
 
 import asyncio
@@ -67,11 +67,11 @@ def build(
     out: Path,
     settings: Settings,
     *,
-    limits: Limits = Limits(),
+    limits: Limits,
     seed: int = 1,
     progress: Callable[[int], None] = lambda events: None,
 ) -> Dataset:
-    """Walk a log, which is read three times, and write the shards to `out`; `progress` is told how far it is, in events.
+    """Walk a log, which is read three times, and write the shards to `out`; `progress` is told the events done.
 
     Raises:
         Misuse: the log can't be read, or is too short.

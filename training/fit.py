@@ -10,7 +10,7 @@ The same data and seed give the same weights, bit for bit, on one thread and the
 import copy
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -44,7 +44,7 @@ class Recipe:
     learning_rate: float = 2e-3
     weight_decay: float = 1e-2
     listwise: float = LISTWISE
-    pretraining: Pretraining = Pretraining()
+    pretraining: Pretraining = field(default_factory=Pretraining)
 
 
 @dataclass(frozen=True, slots=True)

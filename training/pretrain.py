@@ -100,4 +100,5 @@ def _loss(
 def _proposal(rows: NDArray[np.int32], items: int) -> NDArray[np.float64]:
     """Return Q, shape (I,)."""
     counts = np.bincount(rows[rows >= 0], minlength=items).astype(np.float64)
-    return 0.5 / items + 0.5 * counts / counts.sum()
+    q: NDArray[np.float64] = 0.5 / items + 0.5 * counts / counts.sum()
+    return q

@@ -8,7 +8,7 @@ What is learned from is what the protocol teaches, so what it predicts afterward
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ class Job:
     protocol: str
     chosen: Chosen
     asked: Asked
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass(frozen=True, slots=True)

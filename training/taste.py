@@ -37,10 +37,9 @@ class Taste(nn.Module):
         self.inner, self.outer = nn.LayerNorm(WIDTH), nn.LayerNorm(WIDTH)
         self.up, self.down = nn.Linear(WIDTH, 2 * WIDTH), nn.Linear(2 * WIDTH, WIDTH)
         self.dropout = nn.Dropout(DROPOUT)
-        for table in self.tables:
-            nn.init.normal_(table.weight, std=0.1)
-        for bias in self.biases:
-            nn.init.zeros_(bias.weight)
+        for table, bias in zip(self.tables.parameters(), self.biases.parameters(), strict=True):
+            nn.init.normal_(table, std=0.1)
+            nn.init.zeros_(bias)
 
     def embed(self, ids: Tensor) -> Tensor:
         """Return the vectors of hashed ids, (..., D)."""
@@ -51,7 +50,8 @@ class Taste(nn.Module):
     def bias(self, ids: Tensor) -> Tensor:
         """Return how wanted items are whatever came before, (...)."""
         first, second = (table(ids % rows) for table, rows in zip(self.biases, TABLES, strict=True))
-        return (first + second).squeeze(-1)
+        both: Tensor = first + second
+        return both.squeeze(-1)
 
     def along(self, ids: Tensor) -> Tensor:
         """Return h at every place of sequences (U, L), oldest first, each from what is up to there: for training."""

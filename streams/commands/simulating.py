@@ -73,7 +73,7 @@ def _trained(log: Path, settings: Settings, protocol: str, chosen: Chosen, asked
         raise MissingServer(f"--train needs the package {exc.name}: pip install 'streamrank[train]'") from exc
 
     with tempfile.TemporaryDirectory(prefix="streamrank-train-") as folder, training_progress() as tell:
-        job = Job(log, settings, protocol, chosen, asked)
+        job, recipe = Job(log, settings, protocol, chosen, asked), Recipe(seed=asked.seed)
         ranker, _, _ = learn(
             job, Path(folder) / "ranker", Path(folder) / "lists", Recipe(seed=asked.seed), progress=tell
         )

@@ -32,10 +32,10 @@ _START, _SIZE, _ROOM = range(3)
 
 
 class Neighbours(NamedTuple):
-    """Items by index, shape (N,), ascending, and of each, shape (N,), decayed to now:
+    """What goes with an item: `items` by index, ascending, and what each counts, decayed to now; shape (N,) each.
 
-    how often, and how closely, it came after the item (`forward`) and before it (`backward`), both together
-    (`weights`), and those to the power of DAMP (`damped`).
+    `forward` says how often, and how closely, it came after the item, `backward` how it came before; `weights` are both
+    together, `damped` those to the power of DAMP.
     """
 
     items: NDArray[np.int64]
