@@ -74,9 +74,7 @@ def _trained(log: Path, settings: Settings, protocol: str, chosen: Chosen, asked
 
     with tempfile.TemporaryDirectory(prefix="streamrank-train-") as folder, training_progress() as tell:
         job, recipe = Job(log, settings, protocol, chosen, asked), Recipe(seed=asked.seed)
-        ranker, _, _ = learn(
-            job, Path(folder) / "ranker", Path(folder) / "lists", Recipe(seed=asked.seed), progress=tell
-        )
+        ranker, _, _ = learn(job, Path(folder) / "ranker", Path(folder) / "lists", recipe, progress=tell)
     return ranker
 
 
