@@ -1,12 +1,16 @@
 """One user a line, `user item item ...`, oldest first (as S3-Rec and RecBole publish Amazon reviews); plain or packed.
 
-There are no times in it: events are a second apart in the order of the file, so within a log nothing is much older
-than anything else. All signals are clicks.
+There are no times in it, and the order of the users means nothing. So all users are taken to have come and gone
+together: the place of an item in its sequence, as a share of it, says when it was. Events are a second apart in that
+order, so nothing is much older than anything else. All signals are clicks. The file is held in memory.
 """
 
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from streams.errors import Misuse
 from streams.event_log import EVENTS, ITEMS, read_lines
@@ -25,7 +29,7 @@ class Untimed:
         self._items: set[str] = set()
 
     def clicks(self, user_id: str, item_ids: list[str]) -> Iterator[Line]:
-        """Yield a user's clicks, oldest first."""
+        """Yield a user's next clicks, oldest first."""
         for item_id in item_ids:
             if item_id not in self._items:
                 self._items.add(item_id)
@@ -57,15 +61,27 @@ def read(source: str | None, selection: Selection) -> Iterator[Line]:
     if source is None:
         raise Misuse("sequences needs SRC, a file with one user a line: user item item ...")
     path, untimed = Path(source), Untimed()
-    seen: set[str] = set()
+    sequences: dict[str, list[str]] = {}
     for number, line in read_lines(path):
         user, *items = words(path, number, line)
         if not items:
             raise Misuse(f"{path}:{number}: a user without items: a line is `user item item ...`, separated by spaces")
-        if user in seen:
+        if user in sequences:
             raise Misuse(f"{path}:{number}: user {user} again: a user is one line, oldest item first")
-        seen.add(user)
-        yield from untimed.clicks(user, items)
+        sequences[user] = items
+    users = list(sequences)
+    for user, place in _together(users, [len(items) for items in sequences.values()]):
+        yield from untimed.clicks(users[user], [sequences[users[user]][place]])
+
+
+def _together(users: list[str], sizes: list[int]) -> Iterator[tuple[int, int]]:
+    """Yield all places of all sequences, (user, place), by their share of the sequence, ties by a hash of the user."""
+    owners = np.repeat(np.arange(len(sizes)), sizes)
+    places = np.arange(len(owners)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    shares = (places + 0.5) / np.repeat(sizes, sizes)
+    hashes = np.array([zlib.crc32(user.encode()) for user in users])[owners]
+    order = np.lexsort((owners, hashes, shares))
+    yield from zip(owners[order].tolist(), places[order].tolist(), strict=True)
 
 
 FORMAT = Format("one user a line, `user item item ...`, oldest first", read)
