@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol as Interface
 
 from streams.contracts import events as ev
+from streams.errors import Misuse
 from streams.evaluation.base import Case
 from streams.evaluation.log import Entry, Log
 
@@ -34,6 +35,23 @@ class Chosen:
     holdout: Path | None = None
 
 
+_ONLY = {
+    "strict": "--strict: only holdout-last has a last item but one",
+    "holdout": "--holdout: only holdout-file reads a file of sessions",
+}
+
+
+def refuse(chosen: Chosen, *names: str) -> None:
+    """Refuse choices that a protocol can't follow, by the names of their fields, `strict` or `holdout`.
+
+    Raises:
+        Misuse: one of them is set.
+    """
+    for name in names:
+        if getattr(chosen, name):
+            raise Misuse(_ONLY[name])
+
+
 class Protocol(Interface):
     """A way to make cases of a log."""
 
@@ -54,29 +72,39 @@ class Protocol(Interface):
         ...
 
 
+_Met = tuple[int, str]
+"""The number of a signal, and its item."""
+
+
 class Histories:
     """The latest items of each user, and all of them if they are to be masked."""
 
     def __init__(self, masked: bool) -> None:
-        self._latest: defaultdict[str, deque[str]] = defaultdict(partial(deque[str], maxlen=HISTORY))
+        self._latest: defaultdict[str, deque[_Met]] = defaultdict(partial(deque[_Met], maxlen=HISTORY))
+        self._signals = 0
         self._all: defaultdict[str, set[str]] | None = defaultdict(set) if masked else None
 
     def add(self, user_id: str, item_id: str) -> None:
         """Note that the user came to the item."""
-        self._latest[user_id].append(item_id)
+        self._signals += 1
+        self._latest[user_id].append((self._signals, item_id))
         if self._all is not None:
             self._all[user_id].add(item_id)
 
     def follow(self, event: ev.UserEvent) -> None:
-        """Note what an event that is no signal does to histories."""
-        if isinstance(event, ev.Forget):
-            self._latest.pop(event.user_id, None)
+        """Note what an event that is no signal does to histories: a `forget` ends one, an `alias` moves it."""
+        user, login = event.user_id, event.login if isinstance(event, ev.Alias) else None
+        if user == login or not isinstance(event, ev.Forget | ev.Alias):
+            return
+        latest, items = self._latest.pop(user, ()), set() if self._all is None else self._all.pop(user, set())
+        if login is not None and latest:
+            self._latest[login] = deque(sorted((*self._latest[login], *latest)), HISTORY)
             if self._all is not None:
-                self._all.pop(event.user_id, None)
+                self._all[login] |= items
 
     def of(self, user_id: str) -> tuple[str, ...]:
         """Return the latest items, oldest first."""
-        return tuple(self._latest.get(user_id, ()))
+        return tuple(item for _, item in self._latest.get(user_id, ()))
 
     def masked(self, user_id: str) -> frozenset[str]:
         """Return what must not be recommended."""

@@ -10,50 +10,51 @@ from collections.abc import Iterator
 from streams.errors import Misuse
 from streams.evaluation.base import Case
 from streams.evaluation.log import Entry, Log, signal
-from streams.evaluation.protocols.base import Chosen, Histories
+from streams.evaluation.protocols.base import Chosen, Histories, refuse
 
 
 class HoldoutLast:
     """See the module; the last `dropped` items of each user don't exist."""
 
     def __init__(self, chosen: Chosen, dropped: int = 0) -> None:
+        refuse(chosen, "holdout")
         if chosen.split_ms is not None:
             raise Misuse("--split: holdout-last splits by user, not by time")
         self._chosen = chosen
         self._dropped = dropped
 
     def walk(self, log: Log) -> Iterator[Entry | Case]:
-        """Yield all events but the last items, then the cases in the order of their items."""
-        totals = Counter(one.user_id for entry in log if (one := signal(entry)) is not None)
-        histories, met, cases = Histories(self._chosen.masked), Counter[str](), dict[str, Case]()
-        unlearned: set[str] = set()
+        """Yield all events but the last items and what their users did afterwards; then the cases, by their items."""
+        left = Counter(one.user_id for entry in log if (one := signal(entry)) is not None)
+        left.subtract(dict.fromkeys(left, self._dropped))
+        singles = {user for user, signals in left.items() if signals < 2}
+        histories, cases, unlearned = Histories(self._chosen.masked), dict[str, Case](), dict[str, str]()
         for entry in log:
-            one = signal(entry)
+            user, one = entry.event.user_id, signal(entry)
+            if user in cases:
+                continue  # an `uncart` or a search afterwards would tell the item
             if one is None:
                 histories.follow(entry.event)
                 yield entry
                 continue
-            user = one.user_id
-            met[user] += 1
-            left = totals[user] - met[user] - self._dropped
-            single = totals[user] - self._dropped < 2
-            if left < 0:
+            if left[user] <= 0:
                 continue
-            if left == 0 and not single:
+            left[user] -= 1
+            if not left[user] and user not in singles:
                 cases[user] = Case(user, one.at_ms, (), (one.item_id,), kind=one.kind)
                 continue
             histories.add(user, one.item_id)
-            if self._chosen.strict and left == 1:
-                unlearned.add(user)
+            if self._chosen.strict and left[user] == 1:
+                unlearned[user] = one.item_id
             else:
                 yield entry
         if not cases:
             raise Misuse(f"{log.path}: nothing to predict: no user has two items")
         for user, case in cases.items():
-            history = histories.of(user)
-            yield Case(
-                user, case.at_ms, history, case.targets, histories.masked(user), int(user in unlearned), kind=case.kind
-            )
+            history, masked = histories.of(user), histories.masked(user)
+            # A `forget`, or a login that took other items in, leaves it elsewhere than at the end.
+            fresh = int(history[-1:] == (unlearned.get(user),))
+            yield Case(user, case.at_ms, history, case.targets, masked, fresh, kind=case.kind)
 
     def before(self, log: Log) -> "HoldoutLast":
         """Predict the last item but one, without its successor."""
