@@ -21,7 +21,7 @@ from streams.evaluation.protocols.base import Protocol
 from streams.evaluation.streamrank import Answer, Streamrank
 
 CASES_AT_ONCE = 4_096
-"""Cases that wait for their answers in memory before their metrics' inputs are kept alone."""
+"""Cases that wait for their answers in memory; afterwards they are kept without what could not be recommended."""
 _CHUNK = 128
 """Cases a process takes at a time; it has no part in the result."""
 _TOLD_EVERY = 5_000
@@ -32,7 +32,10 @@ Progress = Callable[[str, int], None]
 
 @dataclass(slots=True)
 class Outcome:
-    """What every policy answered to N cases, and what it cost. `rankings` is by policy."""
+    """What every policy answered to N cases, and what it cost. `rankings` is by policy.
+
+    `cases` have lost `masked` and `given`, which may be as long as histories and have done their work.
+    """
 
     cases: list[Case] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
@@ -134,7 +137,7 @@ def _answer(
             _FORKED.clear()
     else:
         parts = [ask(chunk) for chunk in chunks]
-    outcome.cases += cases
+    outcome.cases += [replace(case, masked=frozenset(), given=()) for case in cases]
     for answers, rankings, rank_seconds, ranker_seconds in parts:
         outcome.answers += answers
         for name, ranking in rankings.items():
