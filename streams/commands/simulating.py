@@ -3,12 +3,14 @@
 from pathlib import Path
 
 import click
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Column, Table
+from rich.table import Table
 
 from streams.commands.options import json_option, with_settings, write_json
 from streams.commands.values import Moment
+from streams.errors import Misuse
 from streams.evaluation.protocols import PROTOCOLS, Chosen
 from streams.evaluation.run import Asked
 from streams.evaluation.simulation import Simulation
@@ -62,7 +64,10 @@ def simulate(
     Beside them stand simple policies, and the ceiling that the candidates set.
     """
     if sources is not None:
-        settings = settings.model_copy(update={"sources": tuple(filter(None, sources.split(",")))})
+        names = tuple(name for part in sources.split(",") if (name := part.strip()))
+        if not names:
+            raise Misuse("--sources: names no source: give names separated by commas, or leave it out for all")
+        settings = settings.model_copy(update={"sources": names})
     chosen = Chosen(split_ms=split, masked=mask_history, strict=strict, holdout=holdout)
     console = Console(stderr=True, highlight=False)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.completed:,.0f}"))
@@ -94,7 +99,9 @@ def show(simulation: Simulation) -> None:
         f"{timing['events_s']:,.0f} events/s and {timing['slates_s']:,.0f} slates/s a core,"
         f" {timing['seconds']:.0f} s, {timing['peak_rss_bytes'] / 2**20:,.0f} MiB at most"
     )
-    table = Table(Column("policy", no_wrap=True), *SHOWN, title=title, caption=caption)
+    table = Table(
+        *("policy", *SHOWN), title=title, caption=caption, box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True
+    )
     for name, values in result["results"].items():
         table.add_row(name, *(f"{values[metric]:.4f}" if metric in values else "" for metric in SHOWN))
     Console().print(table)
