@@ -55,7 +55,7 @@ def test_what_a_user_did_after_the_held_out_item_is_not_learned(tmp_path: Path, 
             wire("search", "u1", at(4), query="c"),
             wire("forget", "u1", at(5)),
         ),
-        *(wire("search", "u2", at(7), query="q")),
+        wire("search", "u2", at(7), query="q"),
     )
     steps = of("holdout-last", log, Chosen(strict=strict))
     assert learned(steps) == ["u1:a", *(() if strict else ("u1:b",)), "u1:search", "u2:search"]
@@ -81,8 +81,8 @@ def holdout(folder: Path, *lines: dict[str, object]) -> Path:
 
 
 def test_holdout_file_learns_all_then_completes_sessions_of_strangers(log: Log, tmp_path: Path) -> None:
-    lines = [{"user_id": "u1", "items": ["a", "q"], "targets": ["c", "d", "c"]}, {"user_id": "h", "items": ["x"], "targets": ["b"]}]  # fmt: skip  # noqa: E501
-    path = holdout(tmp_path, *lines)
+    known = {"user_id": "u1", "items": ["a", "q"], "targets": ["c", "d", "c"]}
+    path = holdout(tmp_path, known, {"user_id": "h", "items": ["x"], "targets": ["b"]})
     steps = of("holdout-file", log)
     assert len(learned(steps)) == 7
     assert cases(steps) == [

@@ -139,7 +139,8 @@ def test_an_alias_moves_the_history_to_the_login_in_the_order_in_which_it_came(t
 
 
 def test_histories_are_of_the_latest_items_and_all_are_masked(tmp_path: Path) -> None:
-    log = log_of(tmp_path, *(click("u1", f"i{n}", n) for n in range(100)), wire("alias", "u1", at(100), login="u2"), click("u2", "t", 101))  # fmt: skip  # noqa: E501
+    lines = [click("u1", f"i{n}", n) for n in range(100)]
+    log = log_of(tmp_path, *lines, wire("alias", "u1", at(100), login="u2"), click("u2", "t", 101))
     case = cases(of("prequential", log, replace(MASKED, split_ms=at(101))))[0]
     assert case.history == tuple(f"i{n}" for n in range(36, 100))
     assert len(case.masked) == 100
