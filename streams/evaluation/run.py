@@ -190,6 +190,7 @@ def learned(log: Log, protocol: Protocol) -> Callable[[], Iterable[Signal]]:
     return again
 
 
-def cases_of(log: Log, protocol: Protocol) -> list[Case]:
-    """Return the cases of a protocol."""
-    return [step for step in protocol.walk(log) if isinstance(step, Case)]
+def cases_of(log: Log, protocol: Protocol, asked: Asked | None = None) -> list[Case]:
+    """Return the cases of a protocol, all of them; only with targets that are known enough for `asked`."""
+    walk = protocol.walk(log) if asked is None else _chosen(protocol.walk(log), replace(asked, sample=1.0))
+    return [step for step in walk if isinstance(step, Case)]

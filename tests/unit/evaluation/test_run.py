@@ -142,6 +142,14 @@ def test_a_target_needs_so_many_signals_before(tmp_path: Path) -> None:
         asked(5)
 
 
+def test_a_fit_is_asked_for_what_is_known_enough_too(tmp_path: Path) -> None:
+    log = log_of(tmp_path, *(click(f"u{n}", item_id, n) for n, item_id in enumerate("aabaac")))
+    protocol = PROTOCOLS["prequential"](Chosen())
+    cases = cases_of(log, protocol, replace(ASKED, min_count=2, sample=0.01))
+    assert [tuple(case.targets) for case in cases] == [("a",), ("a",)]
+    assert len(cases_of(log, protocol)) == 6
+
+
 def test_probabilities_are_of_what_was_shown(path: Path) -> None:
     outcome, _ = ran(path, "rerank", ASKED, Chosen())
     labels, p = labelled(outcome)
