@@ -119,3 +119,27 @@ def test_a_missing_holdout_is_named(log: Log, tmp_path: Path) -> None:
         next(PROTOCOLS["holdout-file"](Chosen()).walk(log))
     with pytest.raises(Misuse, match=r"none.jsonl: cannot read the log: No such file"):
         next(PROTOCOLS["holdout-file"](Chosen(holdout=tmp_path / "none.jsonl")).walk(log))
+
+
+def test_a_fit_of_holdout_file_completes_the_sessions_that_began_last(tmp_path: Path) -> None:
+    starts = [click(f"s{n}", "a", n) for n in range(20)]
+    ends = [click(f"s{n}", f"end-{n}", 100 - n) for n in range(20)]
+    log = log_of(tmp_path, *starts, wire("search", "s19", at(50), query="q"), *ends, click("single", "z", 200))
+    steps = walked(PROTOCOLS["holdout-file"](MASKED).before(log), log)
+    assert {line.partition(":")[0] for line in learned(steps)} == {*(f"s{n}" for n in range(18)), "single"}
+    assert cases(steps) == [
+        Case(f"s{n}", at(200) + 1, ("a",), (f"end-{n}",), frozenset("a"), unlearned=1) for n in (18, 19)
+    ]
+
+
+def test_a_fit_needs_sessions_and_has_no_fit_of_its_own(log: Log) -> None:
+    before = PROTOCOLS["holdout-file"](FREE).before(log)
+    with pytest.raises(Misuse, match="--fit needs at least ten sessions of two items"):
+        list(before.walk(log))
+    with pytest.raises(Misuse, match="--fit: there is nothing before"):
+        before.before(log)
+
+
+def test_a_fit_of_holdout_last_predicts_the_last_item_but_one(log: Log) -> None:
+    steps = walked(PROTOCOLS["holdout-last"](STRICT).before(log), log)
+    assert steps == ["u1:a", "u1:b", "u3:a", Case("u1", at(4), ("a", "b"), ("a",))]

@@ -83,6 +83,19 @@ def test_the_default_split_leaves_the_last_tenth_of_the_time(tmp_path: Path) -> 
     assert of("next-basket", log, Chosen(split_ms=at(90))) == steps
 
 
+def test_a_fit_of_next_basket_splits_a_tenth_of_the_time_earlier(tmp_path: Path) -> None:
+    log = log_of(tmp_path, *(bought("u1", f"i{minute}", minute) for minute in range(101)))
+    steps = walked(PROTOCOLS["next-basket"](FREE).before(log), log)
+    assert learned(steps) == [f"u1:i{n}" for n in range(81)]
+    assert [one.targets for one in cases(steps)] == [("i81",)]
+
+
+def test_a_fit_that_predicts_from_the_first_event_on_needs_a_split(log: Log) -> None:
+    for name in ("prequential", "rerank"):
+        with pytest.raises(Misuse, match=f"--fit: {name} .* from the first event on: give it a --split"):
+            PROTOCOLS[name](FREE).before(log)
+
+
 def test_in_an_unsorted_log_time_says_what_lies_before_the_split(tmp_path: Path) -> None:
     log = log_of(tmp_path, bought("u1", "new", 9), click("u1", "old", 1), bought("u2", "newer", 12))
     steps = of("next-basket", log, Chosen(split_ms=at(5)))
