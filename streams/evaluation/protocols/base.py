@@ -72,22 +72,21 @@ class Protocol(Interface):
         ...
 
 
-_Met = tuple[int, str]
-"""The number of a signal, and its item."""
-
-
 class Histories:
     """The latest items of each user, and all of them if they are to be masked."""
 
     def __init__(self, masked: bool) -> None:
-        self._latest: defaultdict[str, deque[_Met]] = defaultdict(partial(deque[_Met], maxlen=HISTORY))
+        self._latest: defaultdict[str, deque[str]] = defaultdict(partial(deque[str], maxlen=HISTORY))
+        # Beside the items, not with them: a history is asked for far more often than it moves.
+        self._numbers: defaultdict[str, deque[int]] = defaultdict(partial(deque[int], maxlen=HISTORY))
         self._signals = 0
         self._all: defaultdict[str, set[str]] | None = defaultdict(set) if masked else None
 
     def add(self, user_id: str, item_id: str) -> None:
         """Note that the user came to the item."""
         self._signals += 1
-        self._latest[user_id].append((self._signals, item_id))
+        self._latest[user_id].append(item_id)
+        self._numbers[user_id].append(self._signals)
         if self._all is not None:
             self._all[user_id].add(item_id)
 
@@ -96,16 +95,22 @@ class Histories:
         user, login = event.user_id, event.login if isinstance(event, ev.Alias) else None
         if user == login or not isinstance(event, ev.Forget | ev.Alias):
             return
-        latest, items = self._latest.pop(user, ()), set() if self._all is None else self._all.pop(user, set())
+        latest, items = self._taken(user), set() if self._all is None else self._all.pop(user, set())
         if login is not None and latest:
-            self._latest[login] = deque(sorted((*self._latest[login], *latest)), HISTORY)
+            for number, item in sorted(latest + self._taken(login)):
+                self._numbers[login].append(number)
+                self._latest[login].append(item)
             if self._all is not None:
                 self._all[login] |= items
 
     def of(self, user_id: str) -> tuple[str, ...]:
         """Return the latest items, oldest first."""
-        return tuple(item for _, item in self._latest.get(user_id, ()))
+        return tuple(self._latest.get(user_id, ()))
 
     def masked(self, user_id: str) -> frozenset[str]:
         """Return what must not be recommended."""
         return frozenset() if self._all is None else frozenset(self._all.get(user_id, ()))
+
+    def _taken(self, user_id: str) -> list[tuple[int, str]]:
+        """Take the latest items of a user away; return the number of each signal, and its item."""
+        return list(zip(self._numbers.pop(user_id, ()), self._latest.pop(user_id, ()), strict=True))

@@ -30,8 +30,8 @@ class Prequential:
             if one is None:
                 histories.follow(entry.event)
             else:
-                user, masked = one.user_id, histories.masked(one.user_id)
-                if one.at_ms >= split_ms and one.item_id not in masked:
+                user = one.user_id
+                if one.at_ms >= split_ms and one.item_id not in (masked := histories.masked(user)):
                     none = False
                     yield Case(user, one.at_ms, histories.of(user), (one.item_id,), masked, kind=one.kind)
                 histories.add(user, one.item_id)
