@@ -9,7 +9,7 @@ import pytest
 from streams.errors import Misuse
 from streams.evaluation.base import Case, Signal
 from streams.evaluation.baselines import Parameters, Popular, baselines
-from streams.evaluation.log import Log
+from streams.evaluation.log import Entry, Log
 from streams.evaluation.protocols import PROTOCOLS, Chosen
 from streams.evaluation.result import as_json, labelled, without_timing
 from streams.evaluation.run import Asked, Outcome, cases_of, learned, run
@@ -117,6 +117,16 @@ def test_who_else_is_asked_changes_no_answer(path: Path, name: str) -> None:
     assert chosen == sorted(chosen)
     assert some.answers == [outcome.answers[n] for n in chosen]
     assert some.rankings == {name: [ranking[n] for n in chosen] for name, ranking in outcome.rankings.items()}
+
+
+@pytest.mark.parametrize("name", ["next-basket", "holdout-last", "holdout-file"])
+def test_streamrank_has_learned_what_the_walk_teaches(path: Path, name: str) -> None:
+    log, protocol = Log(path), PROTOCOLS[name](WAYS[name])
+    alone = Streamrank(settings(), log.items(), RowRanker())
+    for step in protocol.walk(log):
+        if isinstance(step, Entry):
+            alone.learn(step)
+    assert ran(path, name, ASKED, WAYS[name])[0].answers == alone.rank(cases_of(log, protocol), ASKED.k)
 
 
 def test_a_sample_is_that_of_its_seed(path: Path) -> None:
