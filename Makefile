@@ -5,7 +5,7 @@ PIP := $(BIN) -m pip --disable-pip-version-check install --quiet --constraint co
 INPUTS := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check unit integration train bench clean
+.PHONY: help demo test check unit integration browser train bench clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 14
@@ -27,6 +27,9 @@ unit: .venv/dev-installed ## Run the tests that need no server
 
 integration: .venv/dev-installed ## Run the tests on the real broker, Redis and Triton
 	$(BIN) -m pytest tests/contracts tests/integration tests/replay
+
+browser: .venv/dev-installed ## Look at every page with Chromium (Debian: apt-get install chromium)
+	$(BIN) -m pytest tests/browser
 
 train: .venv/dev-installed ## Train a ranker on Complete Journey into runs/train
 	$(BIN) -m streams.cli train

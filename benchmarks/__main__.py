@@ -1,4 +1,4 @@
-"""`python -m benchmarks [latency|ingest|store|simulate] [--seconds N] [--json FILE]`: measure on a fresh stack.
+"""`python -m benchmarks [SUITE] [--seconds N] [--json FILE]`: measure on a fresh embedded stack, one suite or all.
 
 Exit code 0 even if a budget is missed, the table says so; 1 if something broke (a request without an answer, a server
 that ended), 2 for misuse.
@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from benchmarks import ingest, latency, simulate, store
+from benchmarks import backfill, ingest, latency, simulate, store
 from benchmarks.report import Section, as_json, machine, show
 from streams.embedded.stack import Addresses, Stack
 from streams.errors import StreamrankError
@@ -28,6 +28,7 @@ def suites(seconds: float) -> dict[str, Measure]:
         "latency": _on_stack(lambda at, folder, command: latency.measure(at, folder, seconds, command)),
         "ingest": _on_stack(lambda at, folder, command: ingest.measure(at, folder, ingest.EVENTS_IN_LOG, command)),
         "store": _on_stack(store.measure),
+        "backfill": _on_stack(backfill.measure),
         "simulate": simulate.measure,
     }
 
@@ -43,7 +44,7 @@ def _on_stack(measure: Callable[[Addresses, Path, str], list[Section]]) -> Measu
 
 
 @click.command()
-@click.argument("suite", required=False, type=click.Choice(["latency", "ingest", "store", "simulate"]))
+@click.argument("suite", required=False, type=click.Choice(["latency", "ingest", "store", "backfill", "simulate"]))
 @click.option("--seconds", default=20.0, show_default=True, type=click.FloatRange(1), help="Length of a paced run.")
 @click.option("--json", "path", type=click.Path(path_type=Path, dir_okay=False), help="Write the figures here, too.")
 def main(suite: str | None, seconds: float, path: Path | None) -> None:

@@ -13,6 +13,10 @@ from streams.store.connection import connect
 TRITON_S = 5.0
 
 
+class BackfillUnfinished(StreamrankError):
+    """A backfill of this namespace was interrupted: run it again, or use another key prefix."""
+
+
 class ModelNotReady(StreamrankError):
     """Triton answers but does not serve the model version: publish it, or correct triton_model, triton_version."""
 
@@ -53,19 +57,26 @@ async def check_redis(settings: Settings) -> str:
         Unreachable: naming the address.
         StreamrankError: the server may evict keys.
         StoreMismatch: the namespace belongs to another partition count or fold version.
+        BackfillUnfinished: it isn't whole yet.
     """
     redis = connect(settings)
     try:
         await redis.check_eviction_policy()
-        (found,) = await redis.ask([("HMGET", settings.key_prefix + "meta", "partitions", "fold_version")])
+        names = ("partitions", "fold_version", "backfill")
+        (found,) = await redis.ask([("HMGET", settings.key_prefix + "meta", *names)])
     finally:
         await redis.close()
     if found[0] is None:
         return "an empty namespace"
-    held = tuple(int(value) for value in found)
+    held = tuple(int(value) for value in found[:2])
     if held != (settings.partitions, FOLD_VERSION):
         raise StoreMismatch(
             f"Redis at {redis.address}, key prefix {settings.key_prefix!r}, holds {held[0]} partitions of fold "
             f"version {held[1]}, not {settings.partitions} of version {FOLD_VERSION}"
+        )
+    if found[2] is not None:
+        raise BackfillUnfinished(
+            f"Redis at {redis.address}, key prefix {settings.key_prefix!r}, holds an unfinished backfill of "
+            f"{found[2].decode()}: run `streamrank backfill` on that log again, or use another key_prefix"
         )
     return f"a namespace of {held[0]} partitions, fold version {held[1]}"

@@ -37,7 +37,9 @@ VERBS = {
     "doctor": Verb("doctor:doctor", "Check every dependency and say what is wrong."),
     "import": Verb("importing:import_", "Make event and item logs of a data set."),
     "replay": Verb("replaying:replay", "Publish a log to Kafka."),
+    "backfill": Verb("backfilling:backfill", "Fold a log straight into an empty Redis namespace."),
     "simulate": Verb("simulating:simulate", "Measure slates on a log, in process."),
+    "compare": Verb("comparing:compare", "Tell whether one configuration is better than another on a log."),
     "train": Verb("training:train", "Train a ranker on a log."),
     "schema": Verb("schema:schema", "Print the JSON Schema of every topic."),
 }

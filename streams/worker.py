@@ -94,7 +94,7 @@ async def _serve(settings: Settings) -> None:
     await check_redis(settings)
     await check_triton(settings)
     ids = {name: states[name].topic_id for name in (settings.topic(EVENTS), settings.topic(ITEMS))}
-    store = RedisStore.from_settings(settings)
+    store = RedisStore.from_settings(settings, role="worker")
     ranker = TritonRanker(triton_address(settings), settings.triton_version, settings.triton_model)
     guarded = GuardedRanker(ranker, CircuitBreaker(time.monotonic))
     pipeline = Pipeline(store, guarded, settings, clock=_wall_clock_ms, topic_ids=ids)

@@ -1,12 +1,14 @@
 """What all verbs share: `--config` and `--log-format`, and results as JSON files."""
 
 import json
+import shlex
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from streams.errors import Misuse
 from streams.logs import configure
@@ -14,6 +16,9 @@ from streams.settings import load_settings
 
 config_option = click.option(
     "--config", type=click.Path(path_type=Path, dir_okay=False), help="TOML file with settings."
+)
+log_format_option = click.option(
+    "--log-format", type=click.Choice(["json", "text"]), default="json", show_default=True, help="How to log."
 )
 json_option = click.option(
     "--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the result to this file."
@@ -24,15 +29,28 @@ def with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command its settings as first argument, and set up logging; adds --config and --log-format."""
 
     @config_option
-    @click.option(
-        "--log-format", type=click.Choice(["json", "text"]), default="json", show_default=True, help="How to log."
-    )
+    @log_format_option
     @wraps(command)
     def prepared(*args: Any, config: Path | None, log_format: Any, **options: Any) -> Any:
         configure(log_format)
         return command(load_settings(config), *args, **options)
 
     return prepared
+
+
+def as_typed(context: click.Context) -> str:
+    """Return the command line of a call, as a shell takes it: what was given, not what is default or from elsewhere."""
+    words = ["streamrank", str(context.info_name)]
+    for parameter in context.command.params:
+        name, value = str(parameter.name), context.params.get(str(parameter.name))
+        if context.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
+            continue
+        if isinstance(parameter, click.Option):
+            words.append(max(parameter.opts, key=len))
+            if parameter.is_flag:
+                continue
+        words.append(str(value))
+    return shlex.join(words)
 
 
 def write_json(path: Path | None, result: Any) -> None:

@@ -5,13 +5,13 @@ from pathlib import Path
 import click
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from streams.commands.options import json_option, with_settings, write_json
-from streams.commands.values import Moment
+from streams.commands.evaluating import complain, progress_on, protocol_options
+from streams.commands.options import as_typed, json_option, with_settings, write_json, write_whole
 from streams.errors import Misuse
-from streams.evaluation.protocols import PROTOCOLS, Chosen
+from streams.evaluation import report
+from streams.evaluation.protocols import Chosen
 from streams.evaluation.run import Asked
 from streams.evaluation.simulation import Simulation
 from streams.evaluation.simulation import simulate as run
@@ -23,71 +23,57 @@ SHOWN = ("hit_rate", "recall", "precision", "ndcg", "mrr", "map", "coverage")
 @click.command(short_help="Measure slates on a log, in process.")
 @click.argument("log", type=click.Path(path_type=Path))
 @with_settings
-@click.option(
-    "--protocol",
-    type=click.Choice(list(PROTOCOLS)),
-    default="next-basket",
-    show_default=True,
-    help="What is predicted.",
-)
-@click.option("--k", type=click.IntRange(1, 100), default=10, show_default=True, help="Items of a slate.")
-@click.option("--mask-history", is_flag=True, help="Never recommend what the user had before.")
-@click.option("--strict", is_flag=True, help="holdout-last: the last item but one teaches nothing.")
-@click.option("--split", type=Moment(), help="Predict from here on; next-basket: default the last tenth of the time.")
-@click.option("--holdout", type=click.Path(path_type=Path), help="holdout-file: its file; default LOG/holdout.jsonl.")
+@protocol_options
 @click.option("--fit", is_flag=True, help="Fit the heuristic's parameters on what is before the split.")
 @click.option("--sources", help="Only these candidate sources, separated by commas.")
-@click.option("--sample", type=click.FloatRange(0, 1, min_open=True), default=1.0, help="A random share of the cases.")
-@click.option("--min-count", type=click.IntRange(min=0), default=0, help="Targets are items of so many signals before.")
-@click.option("--processes", type=click.IntRange(min=1), default=1, show_default=True, help="That predict.")
-@click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Of samples and intervals.")
+@click.option(
+    "--report", "report_file", type=click.Path(path_type=Path, dir_okay=False), help="Write a page with plots here."
+)
 @json_option
 def simulate(
     settings: Settings,
     log: Path,
     protocol: str,
-    k: int,
-    mask_history: bool,
-    strict: bool,
-    split: int | None,
-    holdout: Path | None,
+    chosen: Chosen,
+    asked: Asked,
     fit: bool,
     sources: str | None,
-    sample: float,
-    min_count: int,
-    processes: int,
-    seed: int,
+    report_file: Path | None,
     json_file: Path | None,
 ) -> None:
     """Run LOG, a file of events or a folder of `streamrank import`, through the pipeline, and measure its slates.
 
     Beside them stand simple policies, and the ceiling that the candidates set.
     """
+    if report_file is not None:
+        report.need_matplotlib()
     if sources is not None:
         names = tuple(name for part in sources.split(",") if (name := part.strip()))
         if not names:
             raise Misuse("--sources: names no source: give names separated by commas, or leave it out for all")
         settings = settings.model_copy(update={"sources": names})
-    chosen = Chosen(split_ms=split, masked=mask_history, strict=strict, holdout=holdout)
     console = Console(stderr=True, highlight=False)
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.completed:,.0f}"))
-    with Progress(
-        *columns, TimeElapsedColumn(), console=console, transient=True, disable=not console.is_terminal
-    ) as bar:
-        task = bar.add_task("", total=None)
-        simulation = run(
-            log,
-            settings,
-            protocol,
-            chosen,
-            Asked(k=k, seed=seed, sample=sample, processes=processes, min_count=min_count),
-            fit=fit,
-            progress=lambda what, done: bar.update(task, description=what, completed=done),
-        )
-    for complaint in simulation.log.complaints:
-        console.print(complaint, markup=False, soft_wrap=True)
+    with progress_on(console) as tell:
+        simulation = run(log, settings, protocol, chosen, asked, fit=fit, progress=tell)
+    complain(simulation.log, console)
     show(simulation)
     write_json(json_file, simulation.result)
+    if report_file is not None:
+        write_whole(report_file, report.page(simulation, _told(settings)))
+
+
+def _told(settings: Settings) -> report.Told:
+    """Return what the report says of this call; of the settings those that shape a slate, none of which is a secret."""
+    context = click.get_current_context()
+    outputs = ("json_file", "report_file", "log_format")
+    parameters = {
+        name.replace("_", " "): {True: "yes", False: "no"}[value] if isinstance(value, bool) else value
+        for name, value in context.params.items()
+        if name not in outputs and value is not None
+    }
+    ranker = f"{settings.triton_model}/{settings.triton_version}"
+    shaping = {"ranker": ranker, "candidates": settings.candidates, "sources": ", ".join(settings.sources) or "all"}
+    return report.Told(as_typed(context), parameters | shaping)
 
 
 def show(simulation: Simulation) -> None:

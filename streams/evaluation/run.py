@@ -35,11 +35,13 @@ class Outcome:
     """What every policy answered to N cases, and what it cost. `rankings` is by policy.
 
     `cases` have lost `masked` and `given`, which may be as long as histories and have done their work.
+    `slate_ms` (N,) is the time that Streamrank took for an answer; what was asked together shares it evenly.
     """
 
     cases: list[Case] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
     rankings: dict[str, list[list[str]]] = field(default_factory=dict)
+    slate_ms: list[float] = field(default_factory=list)
     events: int = 0
     seconds: float = 0.0
     learn_seconds: float = 0.0
@@ -127,6 +129,9 @@ def _answer(
     streamrank.prepare()
     chunks = [cases[at : at + _CHUNK] for at in range(0, len(cases), _CHUNK)]
     ask = _Ask(streamrank, policies, asked.k)
+    if not outcome.cases:
+        # What is compiled or loaded at first use is no slate's time, and forks have it from here.
+        streamrank.rank(chunks[0], asked.k)
     if asked.processes > 1 and len(chunks) > 1:
         _FORKED.append(ask)
         try:
@@ -140,6 +145,7 @@ def _answer(
     outcome.cases += [replace(case, masked=frozenset(), given=()) for case in cases]
     for answers, rankings, rank_seconds, ranker_seconds in parts:
         outcome.answers += answers
+        outcome.slate_ms += [1000 * rank_seconds / len(answers)] * len(answers)
         for name, ranking in rankings.items():
             outcome.rankings[name] += ranking
         outcome.rank_seconds += rank_seconds

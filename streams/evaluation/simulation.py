@@ -19,11 +19,12 @@ from streams.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Simulation:
-    """What came of it: `result` is what `--json` writes, `outcome` what everybody answered."""
+    """What came of it: `result` is what `--json` writes, `outcome` what everybody answered, `titles` the items'."""
 
     log: Log
     outcome: Outcome
     result: dict[str, Any]
+    titles: dict[str, str]
 
 
 def simulate(
@@ -56,4 +57,4 @@ def simulate(
     popular = next(policy for policy in policies if isinstance(policy, Popular))
     result = as_json(protocol, log, outcome, asked, popular, streamrank)
     result["results"]["heuristic"]["parameters"] = parameters.as_json()
-    return Simulation(log, outcome, result)
+    return Simulation(log, outcome, result, streamrank.titles)

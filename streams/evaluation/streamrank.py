@@ -6,6 +6,7 @@ asking user that no counter saw.
 """
 
 import asyncio
+import sys
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
@@ -42,12 +43,14 @@ class Answer(NamedTuple):
     """What a case got: `items` best first, with their `sources`, and the share of its targets that were candidates.
 
     `p` are the probabilities of the head that the case is about; there are none if no ranker scored the items.
+    `reasons` say of each item why it is there.
     """
 
     items: list[str]
     sources: list[str]
     p: list[float]
     ceiling: float
+    reasons: Sequence[str] = ()
 
 
 class Streamrank:
@@ -81,6 +84,12 @@ class Streamrank:
         """The category path of each item that has one, by id."""
         catalogue = self._pipeline.catalogue
         return {item: "/".join(path) for item, path in zip(catalogue.ids, catalogue.categories, strict=True) if path}
+
+    @property
+    def titles(self) -> dict[str, str]:
+        """The title of each item that has one."""
+        catalogue = self._pipeline.catalogue
+        return {item: title for item, title in zip(catalogue.ids, catalogue.titles, strict=True) if title}
 
     @property
     def item_ids(self) -> list[str]:
@@ -160,6 +169,7 @@ class Streamrank:
                     [item.source for item in slate.items],
                     [item.p[head] for item in slate.items if item.p],
                     self._ceiling(one, case),
+                    [sys.intern(item.reason) for item in slate.items],  # each text once, however many answers
                 )
             )
         return answers

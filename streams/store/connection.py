@@ -101,6 +101,18 @@ class RedisConnection:
         except _AWAY as exc:
             self._fail(exc)
 
+    async def clients(self) -> set[str]:
+        """Return the names of all clients that are connected now, over all nodes; see `connect`."""
+        names: set[str] = set()
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                for target in (await self._servers()).values():
+                    clients = await self._client.execute_command("CLIENT LIST", **target)
+                    names.update(client["name"] for client in clients)
+        except _AWAY as exc:
+            self._fail(exc)
+        return names
+
     async def check_eviction_policy(self) -> None:
         """Refuse a server that may drop state when it is full.
 
@@ -109,7 +121,8 @@ class RedisConnection:
         """
         try:
             async with asyncio.timeout(self._timeout_s):
-                policies = await self._eviction_policies()
+                servers = await self._servers()
+                policies = {address: await self._eviction_policy(target) for address, target in servers.items()}
         except _AWAY as exc:
             self._fail(exc)
         for address, policy in policies.items():
@@ -118,13 +131,12 @@ class RedisConnection:
                     f"Redis at {address} has maxmemory-policy {policy} and would drop state: set it to noeviction"
                 )
 
-    async def _eviction_policies(self) -> dict[str, str]:
-        """Return the policy of each server that holds data, by its address."""
-        targets: dict[str, dict[str, Any]] = {self.address: {}}
-        if self._cluster:
-            await self._client.initialize()
-            targets = {node.name: {"target_nodes": [node]} for node in self._client.get_primaries()}
-        return {address: await self._eviction_policy(target) for address, target in targets.items()}
+    async def _servers(self) -> dict[str, dict[str, Any]]:
+        """Return what sends a command to each server that holds data, by its address."""
+        if not self._cluster:
+            return {self.address: {}}
+        await self._client.initialize()
+        return {node.name: {"target_nodes": [node]} for node in self._client.get_primaries()}
 
     async def _eviction_policy(self, target: dict[str, Any]) -> str:
         try:
@@ -166,8 +178,15 @@ class RedisConnection:
         raise exc
 
 
-def connect(settings: Settings) -> RedisConnection:
+def client_name(settings: Settings, role: str) -> str:
+    """Return what a writer of the settings' namespace is called among the clients of Redis."""
+    return f"streamrank-{role}:{settings.key_prefix}"
+
+
+def connect(settings: Settings, role: str | None = None) -> RedisConnection:
     """Build the connection that the settings describe; nothing is sent yet.
+
+    `role` names what writes through it: others can see that it is there, and that it is gone when it was killed.
 
     Raises:
         Misuse: `redis_url` is no Redis URL, or `redis_ca_file` does not exist.
@@ -180,6 +199,8 @@ def connect(settings: Settings) -> RedisConnection:
     address = options.get("path") or f"{options.setdefault('host', 'localhost')}:{options.setdefault('port', 6379)}"
     timeouts = dict.fromkeys(("socket_timeout", "socket_connect_timeout"), settings.redis_timeout_s)
     options |= timeouts | {"retry": Retry(NoBackoff(), 0)}
+    if role is not None:
+        options["client_name"] = client_name(settings, role)
     if settings.redis_username is not None:
         options["username"] = settings.redis_username
     if settings.redis_password is not None:

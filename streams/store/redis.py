@@ -45,9 +45,9 @@ class RedisStore(RedisCatalogue):
         self._rows_script = Script("rows.lua")
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> "RedisStore":
-        """Build the store that the settings describe; nothing is sent before `open`."""
-        return cls(connect(settings), prefix=settings.key_prefix, state_ttl_s=settings.state_ttl_s)
+    def from_settings(cls, settings: Settings, role: str | None = None) -> "RedisStore":
+        """Build the store that the settings describe; nothing is sent before `open`. `role`: see `connect`."""
+        return cls(connect(settings, role), prefix=settings.key_prefix, state_ttl_s=settings.state_ttl_s)
 
     async def open(self, *, partitions: int, fold_version: int, topic_ids: Mapping[str, str]) -> dict[str, int]:
         """Claim or check the namespace and the server; return each topic's epoch.

@@ -1,16 +1,23 @@
 """Redis Cluster: three real nodes, so a key in a wrong slot or a script over two slots fails."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 import redis
 
+from streams.backfill.namespace import WriterAlive
+from streams.backfill.run import Backfill
 from streams.embedded.server import free_port
 from streams.errors import StreamrankError, Unreachable
 from streams.store.base import ItemChange, Position
+from streams.store.connection import client_name
+from streams.store.redis import RedisStore
+from tests.backfilled import busy_log, contents, reference, write_log
 from tests.contracts.stores import OPENING, applied, counters, following, opened
-from tests.integration.redis_stores import FULL, in_a_loop, store_at
+from tests.integration.redis_stores import FULL, in_a_loop, settings_of, store_at
 from tests.support import wait_until
 from tests.valkey import valkey
 
@@ -80,6 +87,28 @@ async def test_every_node_of_a_cluster_is_asked_for_its_policy(cluster: list[int
                     await store.open(**OPENING)
         finally:
             node.config_set("maxmemory-policy", "noeviction")
+
+
+def test_a_cluster_is_backfilled_unless_a_worker_is_connected_to_any_node(cluster: list[int], tmp_path: Path) -> None:
+    log = write_log(tmp_path / "log.jsonl", busy_log(2_000))
+    for port in cluster[:3]:
+        settings = settings_of(cluster[0], redis_cluster=True, partitions=8)
+        with redis.Redis(port=port, client_name=client_name(settings, "worker")) as worker:
+            worker.ping()
+            with pytest.raises(WriterAlive, match="has a worker alive"):
+                Backfill(settings, log, None, processes=2).run()
+        Backfill(settings, log, None, processes=2).run()
+
+    async def both() -> tuple[object, object]:
+        expected = await contents(await reference(log.read_bytes().splitlines(), settings), settings)
+        store = RedisStore.from_settings(settings)
+        try:
+            return await contents(store, settings), expected
+        finally:
+            await store.close()
+
+    found, expected = asyncio.run(both())
+    assert found == expected
 
 
 @in_a_loop
