@@ -12,27 +12,39 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from benchmarks import backfill, ingest, latency, store
+from benchmarks import backfill, ingest, latency, simulate, store
 from benchmarks.report import Section, as_json, machine, show
 from streams.embedded.stack import Addresses, Stack
 from streams.errors import StreamrankError
 from streams.logs import configure
 
-Measure = Callable[[Addresses, Path, str], list[Section]]
+Measure = Callable[[Path, str], list[Section]]
+"""From a folder of its own, and the command that repeats it."""
 
 
 def suites(seconds: float) -> dict[str, Measure]:
     """Return what can be measured, by name."""
     return {
-        "latency": lambda at, folder, command: latency.measure(at, folder, seconds, command),
-        "ingest": lambda at, folder, command: ingest.measure(at, folder, ingest.EVENTS_IN_LOG, command),
-        "store": store.measure,
-        "backfill": backfill.measure,
+        "latency": _on_stack(lambda at, folder, command: latency.measure(at, folder, seconds, command)),
+        "ingest": _on_stack(lambda at, folder, command: ingest.measure(at, folder, ingest.EVENTS_IN_LOG, command)),
+        "store": _on_stack(store.measure),
+        "backfill": _on_stack(backfill.measure),
+        "simulate": simulate.measure,
     }
 
 
+def _on_stack(measure: Callable[[Addresses, Path, str], list[Section]]) -> Measure:
+    """Give it a stack of its own, so that nothing earlier weighs on the broker."""
+
+    def measured(folder: Path, command: str) -> list[Section]:
+        with Stack(folder / "stack") as stack:
+            return measure(stack.addresses, folder, command)
+
+    return measured
+
+
 @click.command()
-@click.argument("suite", required=False, type=click.Choice(["latency", "ingest", "store", "backfill"]))
+@click.argument("suite", required=False, type=click.Choice(["latency", "ingest", "store", "backfill", "simulate"]))
 @click.option("--seconds", default=20.0, show_default=True, type=click.FloatRange(1), help="Length of a paced run.")
 @click.option("--json", "path", type=click.Path(path_type=Path, dir_okay=False), help="Write the figures here, too.")
 def main(suite: str | None, seconds: float, path: Path | None) -> None:
@@ -54,11 +66,9 @@ def main(suite: str | None, seconds: float, path: Path | None) -> None:
 
 
 def _measured(name: str, measure: Measure, command: str) -> list[Section]:
-    """Measure on a stack of its own, so that nothing earlier weighs on the broker."""
     with tempfile.TemporaryDirectory(prefix="streamrank-bench-") as folder:
         try:
-            with Stack(Path(folder) / "stack") as stack:
-                return measure(stack.addresses, Path(folder), command)
+            return measure(Path(folder), command)
         except StreamrankError as exc:
             return [Section(name, command, broken=[str(exc)])]
 

@@ -4,13 +4,14 @@ import tempfile
 from pathlib import Path
 
 import click
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Column, Table
+from rich.table import Table
 
 from inference.ranker import Ranker
 from streams.commands.evaluating import complain, progress_on, protocol_options
 from streams.commands.options import as_typed, json_option, with_settings, write_json, write_whole
-from streams.errors import MissingServer
+from streams.errors import MissingServer, Misuse
 from streams.evaluation import report
 from streams.evaluation.protocols import Chosen
 from streams.evaluation.run import Asked
@@ -51,7 +52,10 @@ def simulate(
     if report_file is not None:
         report.need_matplotlib()
     if sources is not None:
-        settings = settings.model_copy(update={"sources": tuple(filter(None, sources.split(",")))})
+        names = tuple(name for part in sources.split(",") if (name := part.strip()))
+        if not names:
+            raise Misuse("--sources: names no source: give names separated by commas, or leave it out for all")
+        settings = settings.model_copy(update={"sources": names})
     console = Console(stderr=True, highlight=False)
     ranker = _trained(log, settings, protocol, chosen, asked) if train else None
     with progress_on(console) as tell:
@@ -101,7 +105,9 @@ def show(simulation: Simulation) -> None:
         f"{timing['events_s']:,.0f} events/s and {timing['slates_s']:,.0f} slates/s a core,"
         f" {timing['seconds']:.0f} s, {timing['peak_rss_bytes'] / 2**20:,.0f} MiB at most"
     )
-    table = Table(Column("policy", no_wrap=True), *SHOWN, title=title, caption=caption)
+    table = Table(
+        *("policy", *SHOWN), title=title, caption=caption, box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True
+    )
     for name, values in result["results"].items():
         table.add_row(name, *(f"{values[metric]:.4f}" if metric in values else "" for metric in SHOWN))
     Console().print(table)

@@ -12,7 +12,7 @@ class Holdout(Struct, frozen=True, kw_only=True, gc=False):
     """`items` came first, oldest first; `targets` are what came then."""
 
     user_id: Id
-    items: Annotated[list[Id], Meta(max_length=MAX_ITEMS)]
+    items: Annotated[list[Id], Meta(min_length=1, max_length=MAX_ITEMS)]
     targets: Annotated[list[Id], Meta(min_length=1, max_length=MAX_ITEMS)]
 
 

@@ -1,8 +1,8 @@
 """A log as an evaluation reads it: events in order, each once, with what was wrong counted and the first of it named.
 
-What the worker would make a dead letter is left out here, too. An event without `at_ms` has no time, as a file knows
-no Kafka timestamps. A repeat of an event that its user's state would recognise is left out for everybody: a policy must
-not learn an item twice, or be asked for what it was just told.
+What the worker would make a dead letter is left out here, too, and so is what it writes itself (`tick`, `absorb`). An
+event without `at_ms` has no time, as a file knows no Kafka timestamps. A repeat of an event that its user's state would
+recognise is left out for everybody: a policy must not learn an item twice, or be asked for what it was just told.
 """
 
 from collections.abc import Iterator
@@ -68,9 +68,11 @@ class Log:
                 self.rejected += 1
                 self._complain(self.rejected, number, f"left out, no event: {exc}")
                 continue
-            if isinstance(event, ev.Tick):
-                continue
-            if event.event_id is not None:
+            if isinstance(event, ev.Tick | ev.Absorb):
+                continue  # Streamrank's own: it makes them anew
+            if _clears(event):
+                seen.pop(event.user_id, None)
+            elif event.event_id is not None:
                 ids = remember(seen.get(event.user_id, b""), event.event_id)
                 if ids is None:
                     self.repeated += 1
@@ -119,6 +121,11 @@ def signal(entry: Entry) -> Signal | None:
         return None
     basket = event.order_id if isinstance(event, ev.Purchase) and event.order_id else str(entry.at_ms)
     return Signal(event.user_id, event.item_id, entry.at_ms, kind, basket)  # type: ignore[union-attr,arg-type]
+
+
+def _clears(event: ev.UserEvent) -> bool:
+    """Tell whether the user's state is empty afterwards, and with it what it would recognise."""
+    return isinstance(event, ev.Forget) or (isinstance(event, ev.Alias) and event.login != event.user_id)
 
 
 def _decode(raw: bytes) -> tuple[ev.Event, int]:

@@ -21,7 +21,7 @@ from streams.evaluation.protocols.base import Protocol
 from streams.evaluation.streamrank import Answer, Streamrank
 
 CASES_AT_ONCE = 4_096
-"""Cases that wait for their answers in memory before their metrics' inputs are kept alone."""
+"""Cases that wait for their answers in memory; afterwards they are kept without what could not be recommended."""
 _CHUNK = 128
 """Cases a process takes at a time; it has no part in the result."""
 _TOLD_EVERY = 5_000
@@ -34,6 +34,7 @@ Progress = Callable[[str, int], None]
 class Outcome:
     """What every policy answered to N cases, and what it cost. `rankings` is by policy.
 
+    `cases` have lost `masked` and `given`, which may be as long as histories and have done their work.
     `slate_ms` (N,) is the time that Streamrank took for an answer; what was asked together shares it evenly.
     """
 
@@ -141,7 +142,7 @@ def _answer(
             _FORKED.clear()
     else:
         parts = [ask(chunk) for chunk in chunks]
-    outcome.cases += cases
+    outcome.cases += [replace(case, masked=frozenset(), given=()) for case in cases]
     for answers, rankings, rank_seconds, ranker_seconds in parts:
         outcome.answers += answers
         outcome.slate_ms += [1000 * rank_seconds / len(answers)] * len(answers)
@@ -195,6 +196,7 @@ def learned(log: Log, protocol: Protocol) -> Callable[[], Iterable[Signal]]:
     return again
 
 
-def cases_of(log: Log, protocol: Protocol) -> list[Case]:
-    """Return the cases of a protocol."""
-    return [step for step in protocol.walk(log) if isinstance(step, Case)]
+def cases_of(log: Log, protocol: Protocol, asked: Asked | None = None) -> list[Case]:
+    """Return the cases of a protocol, all of them; only with targets that are known enough for `asked`."""
+    walk = protocol.walk(log) if asked is None else _chosen(protocol.walk(log), replace(asked, sample=1.0))
+    return [step for step in walk if isinstance(step, Case)]

@@ -51,7 +51,7 @@ def simulate(
     if fit:
         progress("fitting the heuristic", 0)
         before = way.before(log)
-        parameters = fit_heuristic(learned(log, before), cases_of(log, before), asked.k, asked.seed)
+        parameters = fit_heuristic(learned(log, before), cases_of(log, before, asked), asked.k, asked.seed)
     policies: Sequence[Policy] = baselines(parameters)
     outcome = run(log, way, streamrank, policies, asked, progress)
     popular = next(policy for policy in policies if isinstance(policy, Popular))

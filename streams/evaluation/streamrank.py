@@ -81,7 +81,7 @@ class Streamrank:
 
     @property
     def categories(self) -> dict[str, str]:
-        """The category path of each item that has one."""
+        """The category path of each item that has one, by id."""
         catalogue = self._pipeline.catalogue
         return {item: "/".join(path) for item, path in zip(catalogue.ids, catalogue.categories, strict=True) if path}
 
@@ -93,8 +93,9 @@ class Streamrank:
 
     @property
     def item_ids(self) -> list[str]:
-        """All items that are known."""
-        return self._pipeline.catalogue.ids
+        """The items of the catalogue; not those that only events or cases name, as forks know of different ones."""
+        catalogue = self._pipeline.catalogue
+        return [catalogue.ids[i] for i in np.flatnonzero(catalogue.published[: len(catalogue)])]
 
     def learn(self, entry: Entry) -> None:
         """Take in an event; a `request` changes the state, and is not answered."""
@@ -102,7 +103,8 @@ class Streamrank:
         if isinstance(entry.event, ev.Request):
             raw = _encode(msgspec.structs.replace(entry.event, deadline_ms=MIN_AT_MS))
         self._put(entry.event.user_id, raw, entry.at_ms)
-        if len(self._waiting) >= BATCH_EVENTS:
+        # What an alias moves arrives right behind it, wherever batches end.
+        if len(self._waiting) >= BATCH_EVENTS or isinstance(entry.event, ev.Alias):
             self.flush()
 
     def flush(self) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol as Interface
 
 from streams.contracts import events as ev
+from streams.errors import Misuse
 from streams.evaluation.base import Case
 from streams.evaluation.log import Entry, Log
 
@@ -32,6 +33,23 @@ class Chosen:
     masked: bool = False
     strict: bool = False
     holdout: Path | None = None
+
+
+_ONLY = {
+    "strict": "--strict: only holdout-last has a last item but one",
+    "holdout": "--holdout: only holdout-file reads a file of sessions",
+}
+
+
+def refuse(chosen: Chosen, *names: str) -> None:
+    """Refuse choices that a protocol can't follow, by the names of their fields, `strict` or `holdout`.
+
+    Raises:
+        Misuse: one of them is set.
+    """
+    for name in names:
+        if getattr(chosen, name):
+            raise Misuse(_ONLY[name])
 
 
 class Protocol(Interface):
@@ -59,20 +77,31 @@ class Histories:
 
     def __init__(self, masked: bool) -> None:
         self._latest: defaultdict[str, deque[str]] = defaultdict(partial(deque[str], maxlen=HISTORY))
+        # Beside the items, not with them: a history is asked for far more often than it moves.
+        self._numbers: defaultdict[str, deque[int]] = defaultdict(partial(deque[int], maxlen=HISTORY))
+        self._signals = 0
         self._all: defaultdict[str, set[str]] | None = defaultdict(set) if masked else None
 
     def add(self, user_id: str, item_id: str) -> None:
         """Note that the user came to the item."""
+        self._signals += 1
         self._latest[user_id].append(item_id)
+        self._numbers[user_id].append(self._signals)
         if self._all is not None:
             self._all[user_id].add(item_id)
 
     def follow(self, event: ev.UserEvent) -> None:
-        """Note what an event that is no signal does to histories."""
-        if isinstance(event, ev.Forget):
-            self._latest.pop(event.user_id, None)
+        """Note what an event that is no signal does to histories: a `forget` ends one, an `alias` moves it."""
+        user, login = event.user_id, event.login if isinstance(event, ev.Alias) else None
+        if user == login or not isinstance(event, ev.Forget | ev.Alias):
+            return
+        latest, items = self._taken(user), set() if self._all is None else self._all.pop(user, set())
+        if login is not None and latest:
+            for number, item in sorted(latest + self._taken(login)):
+                self._numbers[login].append(number)
+                self._latest[login].append(item)
             if self._all is not None:
-                self._all.pop(event.user_id, None)
+                self._all[login] |= items
 
     def of(self, user_id: str) -> tuple[str, ...]:
         """Return the latest items, oldest first."""
@@ -81,3 +110,7 @@ class Histories:
     def masked(self, user_id: str) -> frozenset[str]:
         """Return what must not be recommended."""
         return frozenset() if self._all is None else frozenset(self._all.get(user_id, ()))
+
+    def _taken(self, user_id: str) -> list[tuple[int, str]]:
+        """Take the latest items of a user away; return the number of each signal, and its item."""
+        return list(zip(self._numbers.pop(user_id, ()), self._latest.pop(user_id, ()), strict=True))

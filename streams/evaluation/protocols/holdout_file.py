@@ -6,7 +6,7 @@ Nothing is known of the user of a line but its items, and nobody learned those.
 from collections import Counter
 from collections.abc import Iterator
 
-from streams.contracts.holdout import decode_holdout
+from streams.contracts.holdout import Holdout, decode_holdout
 from streams.errors import BadEvent, Misuse
 from streams.evaluation.base import Case
 from streams.evaluation.log import Entry, Log, signal
@@ -24,21 +24,25 @@ class HoldoutFile:
 
     def walk(self, log: Log) -> Iterator[Entry | Case]:
         """Yield all events, then a case a line."""
-        path = self._chosen.holdout or find_file(log.path.parent, HOLDOUT)
+        lines = self._lines(log)
         yield from log
-        empty = True
-        for number, raw in read_lines(path):
-            try:
-                line = decode_holdout(raw)
-            except BadEvent as exc:
-                raise Misuse(f"{path}:{number}: no session to complete: {exc}") from exc
-            empty = False
+        for line in lines:
             history = tuple(line.items[-HISTORY:])
             masked = frozenset(line.items) if self._chosen.masked else frozenset[str]()
             targets = tuple(dict.fromkeys(line.targets))
             yield Case(line.user_id, _after(log), history, targets, masked, len(history))
-        if empty:
+
+    def _lines(self, log: Log) -> list[Holdout]:
+        """Read the file, before the log: what is wrong with it is known at once."""
+        path, lines = self._chosen.holdout or find_file(log.path.parent, HOLDOUT), []
+        for number, raw in read_lines(path):
+            try:
+                lines.append(decode_holdout(raw))
+            except BadEvent as exc:
+                raise Misuse(f"{path}:{number}: no session to complete: {exc}") from exc
+        if not lines:
             raise Misuse(f'{path}: no session to complete: a line is {{"user_id","items":[…],"targets":[…]}}')
+        return lines
 
     def before(self, log: Log) -> "LastSessions":
         """Complete the last sessions of the log itself."""

@@ -9,15 +9,14 @@ from collections.abc import Iterator
 from streams.errors import Misuse
 from streams.evaluation.base import Case
 from streams.evaluation.log import Entry, Log, signal
-from streams.evaluation.protocols.base import LAST_PART, Chosen, Histories
+from streams.evaluation.protocols.base import LAST_PART, Chosen, Histories, refuse
 
 
 class NextBasket:
     """See the module; what lies at or after `until_ms` doesn't exist."""
 
     def __init__(self, chosen: Chosen, until_ms: int | None = None) -> None:
-        if chosen.strict:
-            raise Misuse("--strict: only holdout-last has a last item but one")
+        refuse(chosen, "strict", "holdout")
         self._chosen = chosen
         self._until_ms = until_ms
 

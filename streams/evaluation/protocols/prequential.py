@@ -9,15 +9,14 @@ from collections.abc import Iterator
 from streams.errors import Misuse
 from streams.evaluation.base import Case
 from streams.evaluation.log import Entry, Log, signal
-from streams.evaluation.protocols.base import LAST_PART, Chosen, Histories
+from streams.evaluation.protocols.base import LAST_PART, Chosen, Histories, refuse
 
 
 class Prequential:
     """See the module; what lies at or after `until_ms` doesn't exist."""
 
     def __init__(self, chosen: Chosen, until_ms: int | None = None) -> None:
-        if chosen.strict:
-            raise Misuse("--strict: only holdout-last has a last item but one")
+        refuse(chosen, "strict", "holdout")
         self._chosen = chosen
         self._until_ms = until_ms
 
@@ -31,8 +30,8 @@ class Prequential:
             if one is None:
                 histories.follow(entry.event)
             else:
-                user, masked = one.user_id, histories.masked(one.user_id)
-                if one.at_ms >= split_ms and one.item_id not in masked:
+                user = one.user_id
+                if one.at_ms >= split_ms and one.item_id not in (masked := histories.masked(user)):
                     none = False
                     yield Case(user, one.at_ms, histories.of(user), (one.item_id,), masked, kind=one.kind)
                 histories.add(user, one.item_id)

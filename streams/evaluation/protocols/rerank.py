@@ -3,21 +3,26 @@
 Targets are its items that a later signal with the same `request_id` touched; an impression without any is no case.
 """
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 
 from streams.contracts import events as ev
 from streams.errors import Misuse
 from streams.evaluation.base import Case
 from streams.evaluation.log import Entry, Log, signal
-from streams.evaluation.protocols.base import LAST_PART, Chosen, Histories
+from streams.evaluation.protocols.base import LAST_PART, Chosen, Histories, refuse
+
+_Touch = tuple[int, str, str]
+"""A signal's line, item and kind."""
 
 
 class Rerank:
     """See the module; what lies at or after `until_ms` doesn't exist."""
 
     def __init__(self, chosen: Chosen, until_ms: int | None = None) -> None:
-        if chosen.strict or chosen.masked:
-            raise Misuse("--strict, --mask-history: rerank ranks what was shown, all of it")
+        refuse(chosen, "strict", "holdout")
+        if chosen.masked:
+            raise Misuse("--mask-history: rerank ranks what was shown, all of it")
         self._chosen = chosen
         self._until_ms = until_ms
 
@@ -30,12 +35,11 @@ class Rerank:
                 continue
             event, one = entry.event, signal(entry)
             if isinstance(event, ev.Impression) and entry.at_ms >= split_ms:
-                kind, items = touched.get(event.request_id, ("", {}))
                 given = tuple(dict.fromkeys(event.items))
-                targets = tuple(item for item in items if item in given)
+                targets = _targets(touched.get(event.request_id, ()), entry.line, given)
                 if targets:
-                    none, history = False, histories.of(event.user_id)
-                    yield Case(event.user_id, entry.at_ms, history, targets, given=given, kind=kind)
+                    none, history, kind = False, histories.of(event.user_id), next(iter(targets.values()))
+                    yield Case(event.user_id, entry.at_ms, history, tuple(targets), given=given, kind=kind)
             if one is None:
                 histories.follow(event)
             else:
@@ -53,14 +57,23 @@ class Rerank:
         earlier_ms = split_ms - max(1, int((split_ms - first_ms) * LAST_PART))
         return Rerank(Chosen(split_ms=earlier_ms), split_ms)
 
-    def _touched(self, log: Log) -> dict[str, tuple[str, dict[str, None]]]:
-        """Return for each request the kind of the first signal, and all items, in order."""
-        touched: dict[str, tuple[str, dict[str, None]]] = {}
+    def _touched(self, log: Log) -> dict[str, list[_Touch]]:
+        """Return the signals of each request, in order."""
+        touched: defaultdict[str, list[_Touch]] = defaultdict(list)
         for entry in log:
             one, request_id = signal(entry), entry.event.request_id
             if one is not None and request_id is not None and not self._ends_before(entry):
-                touched.setdefault(request_id, (one.kind, {}))[1][one.item_id] = None
+                touched[request_id].append((entry.line, one.item_id, one.kind))
         return touched
 
     def _ends_before(self, entry: Entry) -> bool:
         return self._until_ms is not None and entry.at_ms >= self._until_ms
+
+
+def _targets(touched: Iterable[_Touch], line: int, given: Sequence[str]) -> dict[str, str]:
+    """Return the given items that were touched after a line, each with the kind of the first signal."""
+    targets: dict[str, str] = {}
+    for later, item, kind in touched:
+        if later > line and item in given:
+            targets.setdefault(item, kind)
+    return targets
