@@ -70,8 +70,8 @@ def read(source: str | None, selection: Selection) -> Iterator[Line]:
             raise Misuse(f"{path}:{number}: user {user} again: a user is one line, oldest item first")
         sequences[user] = items
     users = list(sequences)
-    for user, place in _together(users, [len(items) for items in sequences.values()]):
-        yield from untimed.clicks(users[user], [sequences[users[user]][place]])
+    for number, place in _together(users, [len(items) for items in sequences.values()]):
+        yield from untimed.clicks(users[number], [sequences[users[number]][place]])
 
 
 def _together(users: list[str], sizes: list[int]) -> Iterator[tuple[int, int]]:
@@ -79,7 +79,7 @@ def _together(users: list[str], sizes: list[int]) -> Iterator[tuple[int, int]]:
     owners = np.repeat(np.arange(len(sizes)), sizes)
     places = np.arange(len(owners)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     shares = (places + 0.5) / np.repeat(sizes, sizes)
-    hashes = np.array([zlib.crc32(user.encode()) for user in users])[owners]
+    hashes = np.array([zlib.crc32(name.encode()) for name in users])[owners]
     order = np.lexsort((owners, hashes, shares))
     yield from zip(owners[order].tolist(), places[order].tolist(), strict=True)
 
