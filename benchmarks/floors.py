@@ -17,7 +17,7 @@ from benchmarks.deployment import PROMPT, prompt_consumer
 from benchmarks.paced import Due, Reader, latencies_ms, send
 from benchmarks.report import Section, percentile
 from inference.ranker import RankerInputs
-from inference.tensors import FEATURES, HISTORY
+from inference.tensors import FEATURES, HISTORY, MAX_ID, SEEDS
 from inference.triton_ranker import TritonAddress, decode, encode
 from streams.embedded.stack import Addresses
 from streams.errors import StackFailed
@@ -62,8 +62,10 @@ def add_triton(section: Section, addresses: Addresses) -> None:
     rng = np.random.default_rng(1)
     inputs = RankerInputs(
         features=rng.random((1, CANDIDATES, len(FEATURES)), np.float32),
-        item_ids=rng.integers(1, 9_999, (1, CANDIDATES), np.int32),
-        history_ids=rng.integers(1, 9_999, (1, HISTORY), np.int32),
+        pairs=rng.random((1, CANDIDATES, 2 * SEEDS), np.float32),
+        seeds=rng.random((1, SEEDS), np.float32),
+        item_ids=rng.integers(1, MAX_ID, (1, CANDIDATES), np.int32),
+        history_ids=rng.integers(1, MAX_ID, (1, HISTORY), np.int32),
     )
     client = TritonAddress(addresses.triton).sync_client()
     times = _timed_ms(lambda: decode(client.infer("ranker", encode(inputs)), inputs, "ranker"))

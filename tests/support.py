@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from inference.tensors import FEATURES, HEADS, RANKER_INPUTS, RANKER_OUTPUTS, Tensor, config_pbtxt
+from inference.tensors import FEATURES, HEADS, MAX_ID, RANKER_INPUTS, RANKER_OUTPUTS, Tensor, config_pbtxt
 from streams.store.base import Change
 
 POLL_S = 0.02
@@ -70,19 +70,25 @@ def tiny_ranker(seed: int) -> onnx.ModelProto:
     weights = np.random.default_rng(seed).normal(scale=0.2, size=(len(FEATURES), len(HEADS))).astype(np.float32)
     nodes = [
         helper.make_node("MatMul", ["features", "w"], ["scores"]),
-        # The ids count too, a little: an answer that ignores one of the inputs would pass unnoticed.
+        # Ids and counts say something, too: an answer that ignores one of the inputs would pass unnoticed.
         helper.make_node("Cast", ["item_ids"], ["items"], to=TensorProto.FLOAT),
         helper.make_node("Cast", ["history_ids"], ["history"], to=TensorProto.FLOAT),
         helper.make_node("ReduceMean", ["history"], ["mean"], axes=[1], keepdims=1),
         helper.make_node("Add", ["items", "mean"], ["ids"]),
         helper.make_node("Mul", ["ids", "scale"], ["small"]),
-        helper.make_node("Unsqueeze", ["small", "last"], ["bias"]),
+        helper.make_node("ReduceMean", ["pairs"], ["counts"], axes=[2], keepdims=0),
+        helper.make_node("ReduceMean", ["seeds"], ["asked"], axes=[1], keepdims=1),
+        helper.make_node("Add", ["counts", "asked"], ["seen"]),
+        helper.make_node("Mul", ["seen", "hundredth"], ["little"]),
+        helper.make_node("Add", ["small", "little"], ["both"]),
+        helper.make_node("Unsqueeze", ["both", "last"], ["bias"]),
         helper.make_node("Add", ["scores", "bias"], ["biased"]),
         helper.make_node("Sigmoid", ["biased"], ["p"]),
     ]
     constants = [
         numpy_helper.from_array(weights, "w"),
-        numpy_helper.from_array(np.array(1e-5, np.float32), "scale"),
+        numpy_helper.from_array(np.array(0.1 / MAX_ID, np.float32), "scale"),
+        numpy_helper.from_array(np.array(0.01, np.float32), "hundredth"),
         numpy_helper.from_array(np.array([2], np.int64), "last"),
     ]
     inputs, outputs = ([_declared(tensor) for tensor in side] for side in (RANKER_INPUTS, RANKER_OUTPUTS))

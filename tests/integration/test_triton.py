@@ -70,8 +70,7 @@ def test_a_row_alone_scores_as_in_any_batch(stack: RunningStack) -> None:
     batch = largest()
     together = rank(stack.triton, batch).p
     for row in (0, 1, len(batch) // 2, len(batch) - 1):
-        one = slice(row, row + 1)
-        alone = RankerInputs(batch.features[one], batch.item_ids[one], batch.history_ids[one])
+        alone = RankerInputs(*(array[row : row + 1] for _, array in batch.tensors()))
         assert np.array_equal(rank(stack.triton, alone).p[0], together[row])
 
 

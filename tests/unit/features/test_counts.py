@@ -26,10 +26,8 @@ def test_other_events_count_nothing() -> None:
 
 
 def test_pairs_are_directed_and_weigh_less_with_distance() -> None:
-    assert counted("abcd", event("view", item_id="x")) == {
-        "i:x": {f"{D}:v": 1},
-        "b:x": {f"{M}:d": 1000, f"{M}:c": 707, f"{M}:b": 577},
-    }
+    weights = {f"{M}:f": 1000, f"{M}:e": 707, f"{M}:d": 577, f"{M}:c": 500, f"{M}:b": 447}
+    assert counted("abcdef", event("view", item_id="x")) == {"i:x": {f"{D}:v": 1}, "b:x": weights}
 
 
 def test_an_item_is_no_pair_with_itself_and_what_lay_before_it_was_counted_then() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from inference.tensors import FEATURES, HASH_BUCKETS, HISTORY
+from inference.tensors import FEATURES, HISTORY, MAX_ID
 from streams.features.encode import Candidates, History, hashed, history_ids
 from streams.features.touch import Touch, pack
 from streams.features.user import EMPTY, UserState
@@ -154,14 +154,17 @@ def test_history_is_the_latest_first_padded_with_zeros() -> None:
     assert np.all(history_ids(many, shop.catalogue) > 0)
 
 
-def test_buckets_leave_zero_to_the_padding() -> None:
-    digests = np.array([0, HASH_BUCKETS - 2, HASH_BUCKETS - 1, 2**64 - 1], np.uint64)
-    assert hashed(digests).tolist()[:3] == [1, HASH_BUCKETS - 1, 1]
-    assert 1 <= hashed(digests)[3] < HASH_BUCKETS
+def test_hashed_ids_are_positive_and_leave_zero_to_the_padding() -> None:
+    digests = np.array([0, MAX_ID - 1, MAX_ID, MAX_ID + 1, 2**63, 2**64 - 1], np.uint64)
+    ids = hashed(digests)
+    assert ids.dtype == np.int32
+    assert ids.tolist()[:4] == [1, MAX_ID, 1, 2]
+    assert ids.tolist() == [int(digest) % MAX_ID + 1 for digest in digests.tolist()]
+    assert MAX_ID == np.iinfo(np.int32).max
 
 
 def test_candidates_have_no_other_columns() -> None:
     """A column added to `Candidates` needs a feature, a test above, and a new contract."""
     assert {field.name for field in dataclasses.fields(Candidates)} == {
-        "items", "sources", "because", "fused", "pairs", "trend", "popular",
+        "items", "sources", "because", "fused", "pairs", "forward", "backward", "seeds", "trend", "popular",
     }  # fmt: skip

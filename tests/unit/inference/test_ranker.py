@@ -1,4 +1,5 @@
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from inference.onnx_ranker import OnnxRanker
 from inference.probe import golden_inputs
 from inference.ranker import RankerInputs, checked
 from inference.repository import install, versions
-from inference.tensors import FEATURES, HEADS, HISTORY
+from inference.tensors import FEATURES, HEADS, HISTORY, RANKER_INPUTS, SEEDS
 from streams.errors import BadModel, RankerUnavailable
 from tests.support import tiny_ranker, write_tiny_ranker
 
@@ -17,6 +18,8 @@ from tests.support import tiny_ranker, write_tiny_ranker
 def inputs(batch: int, candidates: int) -> RankerInputs:
     return RankerInputs(
         np.zeros((batch, candidates, len(FEATURES)), np.float32),
+        np.zeros((batch, candidates, 2 * SEEDS), np.float32),
+        np.zeros((batch, SEEDS), np.float32),
         np.zeros((batch, candidates), np.int32),
         np.zeros((batch, HISTORY), np.int32),
     )
@@ -24,19 +27,36 @@ def inputs(batch: int, candidates: int) -> RankerInputs:
 
 def test_arrays_that_do_not_fit_the_contract_are_refused_by_name() -> None:
     good = inputs(2, 3)
-    with pytest.raises(ValueError, match="features"):
-        RankerInputs(good.features[:, :, 1:], good.item_ids, good.history_ids)
-    with pytest.raises(ValueError, match="item_ids"):
-        RankerInputs(good.features, good.item_ids.astype(np.int64), good.history_ids)
-    with pytest.raises(ValueError, match="disagree"):
-        RankerInputs(good.features, good.item_ids, good.history_ids[:1])
+    for tensor, array in good.tensors():
+        with pytest.raises(ValueError, match=f"^{tensor.name}: got float64"):
+            replace(good, **{tensor.name: array.astype(np.float64)})
+        with pytest.raises(ValueError, match=f"^{tensor.name}: got "):
+            replace(good, **{tensor.name: array[0]})
+        if isinstance(tensor.shape[-1], int):
+            with pytest.raises(ValueError, match=f"^{tensor.name}: got "):
+                replace(good, **{tensor.name: array[..., 1:]})
+
+
+@pytest.mark.parametrize("name", [tensor.name for tensor in RANKER_INPUTS])
+def test_arrays_of_another_batch_are_refused(name: str) -> None:
+    good = inputs(2, 3)
+    with pytest.raises(ValueError, match="disagree about B or K"):
+        replace(good, **{name: getattr(good, name)[:1]})
+
+
+@pytest.mark.parametrize("name", [tensor.name for tensor in RANKER_INPUTS if "K" in tensor.shape])
+def test_arrays_of_other_candidates_are_refused(name: str) -> None:
+    good = inputs(2, 3)
+    with pytest.raises(ValueError, match="disagree about B or K"):
+        replace(good, **{name: getattr(good, name)[:, 1:]})
 
 
 def test_chunks_are_the_batch_in_order() -> None:
     batch = next(one for one in golden_inputs() if len(one) > 10)
     parts = list(batch.chunks(10))
     assert [len(part) for part in parts[:-1]] == [10] * (len(parts) - 1)
-    assert np.array_equal(np.concatenate([part.features for part in parts]), batch.features)
+    for tensor, whole in batch.tensors():
+        assert np.array_equal(np.concatenate([getattr(part, tensor.name) for part in parts]), whole)
 
 
 @pytest.mark.parametrize(
