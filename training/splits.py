@@ -1,10 +1,11 @@
 """Which steps are learned from and which stop the training: parts of a log in its order.
 
 What comes before TRAIN_FROM only fills the counters, as a shop's have long been filled when a ranker is asked. The last
-part is for validation. Steps of both are drawn at random, as many as a training can use.
+part is for validation. Steps of both are drawn at random, as many as a training can use, and fairly among users.
 """
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,8 +63,22 @@ def choose(steps: Iterable[Step], limits: Limits, seed: int) -> Chosen:
         (TRAIN, first, second, limits.train, limits.negatives),
         (VALIDATION, second, len(ordered), limits.validation, 0),
     ):
-        drawn = low + generator.permutation(high - low)[:limit]
-        for place in sorted(drawn.tolist()):
+        for place in _drawn(ordered, low, high, limit, generator):
             step = ordered[place]
             wanted[step.number] = Wanted(split, users.setdefault(step.user_id, len(users)), step, negatives)
     return Chosen(wanted, ordered[first].number, len(ordered))
+
+
+def _drawn(ordered: Sequence[Step], low: int, high: int, limit: int, generator: np.random.Generator) -> list[int]:
+    """Draw `limit` places from `low` to `high`, ascending; a user's next step only when every user has had its turn.
+
+    Who does a lot is not to decide what is learned for everybody.
+    """
+    turns: Counter[str] = Counter()
+    queue: list[tuple[int, int]] = []
+    for place in (low + generator.permutation(high - low)).tolist():
+        user_id = ordered[place].user_id
+        queue.append((turns[user_id], place))
+        turns[user_id] += 1
+    queue.sort(key=lambda pair: pair[0])  # stable: within a turn the order stays drawn
+    return sorted(place for _, place in queue[:limit])

@@ -12,7 +12,7 @@ different items before, d <= WINDOW. All that one event changes lies in the rows
 from collections import defaultdict
 
 from streams.contracts import events as ev
-from streams.features.user import UserState
+from streams.features.user import DISLIKED_UNTIL, UserState
 
 DAY_MS = 86_400_000
 MONTH_DAYS = 30
@@ -20,8 +20,8 @@ MONTH_DAYS = 30
 WINDOW = 5
 PAIR_UNIT = 1_000
 _PAIR_WEIGHTS = tuple(round(PAIR_UNIT / d**0.5) for d in range(1, WINDOW + 1))
-_COUNTED = (ev.View, ev.Click, ev.Cart, ev.Purchase)
-SIGNALS = {ev.View: "v", ev.Click: "c", ev.Cart: "a", ev.Purchase: "p"}
+_COUNTED = (ev.View, ev.Click, ev.Cart, ev.Purchase, ev.Rating, ev.Review)
+SIGNALS = {ev.View: "v", ev.Click: "c", ev.Cart: "a", ev.Purchase: "p", ev.Rating: "r", ev.Review: "r"}
 ITEM_ROW, BEFORE_ROW = "i:", "b:"
 Counts = defaultdict[str, dict[str, int]]
 """Row to field to increment; made by `new_counts`."""
@@ -34,7 +34,7 @@ def new_counts() -> Counts:
 
 def count(counts: Counts, before: UserState, event: ev.UserEvent, at_ms: int) -> None:
     """Add to `counts` what an event changes that met the state `before` (and was no repeat)."""
-    if not isinstance(event, _COUNTED):
+    if not isinstance(event, _COUNTED) or (isinstance(event, ev.Rating) and event.value <= DISLIKED_UNTIL):
         return
     item_id, day = event.item_id, at_ms // DAY_MS
     signals, field = counts[ITEM_ROW + item_id], f"{day}:{SIGNALS[type(event)]}"

@@ -28,6 +28,8 @@ MAX_QUERY_LENGTH = 64
 MAX_SEEN = 32
 """Event ids remembered of a user, to drop a producer's repeats."""
 MAX_ABSORBED = 8
+LIKED_FROM, DISLIKED_UNTIL = 4, 2
+"""Ratings that say that a user likes an item, or doesn't."""
 SESSION_GAP_MS = 30 * 60 * 1000
 EXPIRES_AFTER_MS = 400 * 86_400_000
 """A user who was away for longer, by event time, is a new one."""
@@ -174,7 +176,7 @@ def _purchase(state: UserState, event: ev.Purchase, at_ms: int) -> dict[str, Any
 
 
 def _rating(state: UserState, event: ev.Rating, at_ms: int) -> dict[str, Any]:
-    signal = t.LIKED if event.value >= 4 else t.DISLIKED if event.value <= 2 else t.REVIEW
+    signal = t.LIKED if event.value >= LIKED_FROM else t.DISLIKED if event.value <= DISLIKED_UNTIL else t.REVIEW
     return _touch(state, event.item_id, signal, at_ms)
 
 

@@ -38,6 +38,10 @@ class Untimed:
             yield Line(EVENTS, click)
             self._at_ms += STEP_MS
 
+    def wait_until(self, at_ms: int) -> None:
+        """Let the next click be no earlier than that."""
+        self._at_ms = max(self._at_ms, at_ms)
+
 
 def words(path: Path, number: int, line: bytes) -> list[str]:
     """Split a line of ids.

@@ -1,7 +1,8 @@
 """One session a line, `item item ...`, oldest first; beside it sessions to complete, `prefix item ... TAB target`.
 
 SRC is a file of sessions, or a folder with one file that has `train` in its name and one that has `test`, as for the
-Diginetica data of the CIKM Cup 2016. Users are `s<line>`, those to complete `h<line>`; times as in `sequences`.
+Diginetica data of the CIKM Cup 2016. Users are `s<line>`, those to complete `h<line>`. There are no times in it, but
+the order of the sessions is that of time: they begin a minute apart, and their clicks are a second apart.
 """
 
 from collections.abc import Iterator
@@ -10,7 +11,9 @@ from pathlib import Path
 from streams.errors import Misuse
 from streams.event_log import HOLDOUT, read_lines
 from streams.imports.base import Format, Line, Selection
-from streams.imports.sequences import Untimed, words
+from streams.imports.sequences import START_MS, Untimed, words
+
+SESSION_STEP_MS = 60_000
 
 
 def read(source: str | None, selection: Selection) -> Iterator[Line]:
@@ -27,6 +30,7 @@ def read(source: str | None, selection: Selection) -> Iterator[Line]:
     for number, line in read_lines(path):
         if b"\t" in line:
             raise Misuse(f"{path}:{number}: a TAB among the items: is this the file of prefixes and targets?")
+        untimed.wait_until(START_MS + number * SESSION_STEP_MS)
         yield from untimed.clicks(f"s{number}", words(path, number, line))
     if folder.is_dir():
         yield from _holdout(_only(folder, "test"))

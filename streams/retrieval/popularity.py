@@ -14,8 +14,8 @@ from streams.features.item import Catalogue
 HALF_LIFE_DAYS = {"trend": 5, "popular": 60}
 KEPT_DAYS = 255
 """Older days weigh nothing."""
-SIGNAL_WEIGHTS = {"v": 1, "c": 1, "a": 3, "p": 6}
-"""How much a view, click, cart or purchase says; only ratios matter."""
+SIGNAL_WEIGHTS = {"v": 1, "c": 1, "a": 3, "p": 6, "r": 1}
+"""How much a view, click, cart, purchase, and a rating or review say; only ratios matter."""
 BEST = 200
 _UNIT = 1 << 16
 _AGES = np.arange(KEPT_DAYS + 1)

@@ -1,6 +1,6 @@
 from streams.contracts import events as ev
 from streams.features.counts import DAY_MS, MONTH_DAYS, count, new_counts
-from streams.features.user import UserState
+from streams.features.user import DISLIKED_UNTIL, UserState
 from tests.unit.building import DAY, T0, event
 
 D = T0 // DAY_MS
@@ -20,14 +20,16 @@ def test_each_signal_counts_on_its_day() -> None:
 
 
 def test_other_events_count_nothing() -> None:
-    for name in ("uncart", "rating", "review", "search", "impression", "request", "forget", "alias"):
+    for name in ("uncart", "search", "impression", "request", "forget", "alias"):
         one = event(name, item_id="x", value=5, text="", query="q", request_id="r", items=["x"], login="l")
         assert counted("ab", one) == {}
 
 
 def test_pairs_are_directed_and_weigh_less_with_distance() -> None:
-    weights = {f"{M}:f": 1000, f"{M}:e": 707, f"{M}:d": 577, f"{M}:c": 500, f"{M}:b": 447}
-    assert counted("abcdef", event("view", item_id="x")) == {"i:x": {f"{D}:v": 1}, "b:x": weights}
+    assert counted("abcdef", event("view", item_id="x")) == {
+        "i:x": {f"{D}:v": 1},
+        "b:x": {f"{M}:f": 1000, f"{M}:e": 707, f"{M}:d": 577, f"{M}:c": 500, f"{M}:b": 447},
+    }
 
 
 def test_an_item_is_no_pair_with_itself_and_what_lay_before_it_was_counted_then() -> None:
@@ -40,3 +42,10 @@ def test_counts_add_up() -> None:
     for _ in range(3):
         count(counts, UserState(items={"a": 0}), event("purchase", item_id="x"), T0)
     assert counts == {"i:x": {f"{D}:p": 3}, "b:x": {f"{M}:a": 3000}}
+
+
+def test_what_was_rated_or_reviewed_counts_unless_it_was_disliked() -> None:
+    both = {"i:x": {f"{D}:r": 1}, "b:x": {f"{M}:a": 1_000}}
+    assert counted("a", event("review", item_id="x", text="good")) == both
+    assert counted("a", event("rating", item_id="x", value=DISLIKED_UNTIL + 0.5)) == both
+    assert counted("a", event("rating", item_id="x", value=DISLIKED_UNTIL)) == {}

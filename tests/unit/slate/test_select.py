@@ -32,6 +32,9 @@ def candidates(count: int, sources: list[int] | None = None, because: list[int] 
         because=np.array(because or [-1] * count),
         fused=zeros,
         pairs=np.zeros((0, count)),
+        forward=np.zeros((0, count)),
+        backward=np.zeros((0, count)),
+        seeds=np.zeros(0),
         trend=zeros,
         popular=zeros,
     )
