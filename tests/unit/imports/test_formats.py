@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +30,36 @@ def written(path: Path, text: str) -> Path:
 
 
 @pytest.mark.parametrize("name", ["log.txt", "log.txt.gz"])
-def test_sequences_are_clicks_in_the_order_of_the_file(tmp_path: Path, name: str) -> None:
+def test_sequences_are_clicks_by_their_share_of_the_sequence(tmp_path: Path, name: str) -> None:
     made = imported("sequences", written(tmp_path / name, "u1 a b\nu2 b c a\n"))
     assert [(e["user_id"], e["item_id"]) for e in made[EVENTS]] == [
-        ("u1", "a"), ("u1", "b"), ("u2", "b"), ("u2", "c"), ("u2", "a"),
+        ("u2", "b"), ("u1", "a"), ("u2", "c"), ("u1", "b"), ("u2", "a"),
     ]  # fmt: skip
     assert [e["at_ms"] - made[EVENTS][0]["at_ms"] for e in made[EVENTS]] == [0, 1000, 2000, 3000, 4000]
-    assert [item["item_id"] for item in made[ITEMS]] == ["a", "b", "c"]
+    assert [item["item_id"] for item in made[ITEMS]] == ["b", "a", "c"]
     assert HOLDOUT not in made
+
+
+def test_the_order_of_users_in_a_file_of_sequences_means_nothing(tmp_path: Path) -> None:
+    drawn = random.Random(4)
+    lines = [f"u{n} {' '.join(f'i{drawn.randrange(9)}' for _ in range(drawn.randint(1, 6)))}\n" for n in range(60)]
+    mixed = drawn.sample(lines, len(lines))
+    assert mixed != lines
+    one, other = (imported("sequences", written(tmp_path / f"{n}", "".join(x))) for n, x in enumerate((lines, mixed)))
+    assert one == other
+    for line in lines:
+        user, *items = line.split()
+        assert [e["item_id"] for e in one[EVENTS] if e["user_id"] == user] == items
+
+
+def test_sessions_are_in_the_order_of_the_file_a_minute_apart(tmp_path: Path) -> None:
+    long = " ".join(f"i{n}" for n in range(90))
+    events = imported("sessions", written(tmp_path / "log", f"a b\n{long}\nc\nd\n"))[EVENTS]
+    began: dict[str, int] = {}
+    for event in events:
+        began.setdefault(event["user_id"], (event["at_ms"] - events[0]["at_ms"]) // 1000)
+    assert list(began.items()) == [("s1", 0), ("s2", 60), ("s3", 150), ("s4", 180)]
+    assert [e["at_ms"] for e in events] == sorted({e["at_ms"] for e in events})
 
 
 def test_sessions_have_prefixes_with_targets_beside_them(tmp_path: Path) -> None:
@@ -160,6 +183,7 @@ def test_shipped_mappings_can_be_loaded() -> None:
     [
         ("sequences", "u1 a\nu2\n", r":2: a user without items"),
         ("sequences", "u1 a\nu1 b\n", r":2: user u1 again"),
+        ("sequences", "", r"no event in the source"),
         ("sessions", "1 2\t3\n", r":1: a TAB among the items"),
         ("rees46", "a,b\n1,2\n", r":2: no column 'event_time'; there are a, b"),
         ("rees46", "a,b\n1\n", r":2: 1 columns, the header has 2"),
