@@ -1,10 +1,12 @@
 import asyncio
 
 import numpy as np
+import pytest
 
 from inference.ranker import Ranker
-from inference.tensors import HISTORY
+from inference.tensors import HISTORY, MAX_ID, SEEDS
 from streams.contracts.slates import Slate
+from streams.features.item import digest_of
 from streams.features.user import EMPTY
 from streams.recommend import Ask, Recommender
 from tests.unit.building import T0, DeadRanker, RowRanker, at, event, folded, item
@@ -88,9 +90,53 @@ def test_tensors_are_padded_with_zeros() -> None:
     assert (inputs.item_ids[:, :2] > 0).tolist() == [[True, True], [True, False]]
     assert not inputs.item_ids[:, 2:].any()
     assert not inputs.features[1, 1:].any()
+    assert not inputs.pairs[1, 1:].any()
     assert np.array_equal(inputs.features[1, 0], prepared[1].features[0])
     assert inputs.history_ids.shape == (2, HISTORY)
     assert np.count_nonzero(inputs.history_ids, axis=1).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("kind", "viewed", "asked"),
+    [
+        ("for_you", 3, {}), ("for_you", SEEDS + 4, {}), ("similar", 3, {"item_id": "i7"}), ("for_you", 0, {}),
+        ("bundle", 3, {"items": ["i4", "i5"]}), ("rerank", 3, {"items": ["i9", "i1", "i20", "fresh"]}),
+    ],
+)  # fmt: skip
+def test_the_counts_of_each_seed_with_each_candidate_are_those_of_the_counters(
+    kind: str, viewed: int, asked: dict[str, object]
+) -> None:
+    made = shop()
+    for first in range(25):
+        for then in range(0, 30, 3):
+            if first != then:
+                made.together(f"i{first}", f"i{then}", 1 + 100 * first + then)
+    state = folded(*((event("view", item_id=f"i{n}"), at(n)) for n in range(viewed)))
+    one = made.recommender.prepare(made.ask(kind, state, **asked))
+    inputs = made.recommender.tensors([one])
+    seeds = made.asked(kind, state, **asked).seeds.tolist()
+    popular = made.counters.popularity.counts("popular", len(made.catalogue)) / 65_536
+    assert len(seeds) == min(SEEDS, {"similar": 1, "bundle": 2}.get(kind, viewed))
+    pairs, found = np.zeros_like(inputs.pairs[0]), False
+    for s, seed in enumerate(seeds):
+        known = made.counters.pairs.neighbours(seed)
+        for other, forward, backward in zip(known.items.tolist(), known.forward, known.backward, strict=True):
+            for k in np.flatnonzero(one.candidates.items == other):
+                pairs[k, s], pairs[k, SEEDS + s], found = forward, backward, True
+    assert found == bool(viewed)
+    assert np.array_equal(inputs.pairs[0], pairs)
+    assert np.array_equal(inputs.seeds[0, : len(seeds)], popular[seeds].astype(np.float32))
+    assert not inputs.seeds[0, len(seeds) :].any()
+
+
+def test_hashed_ids_are_those_of_candidates_and_history() -> None:
+    made = shop()
+    one = made.recommender.prepare(made.ask(state=VIEWER))
+    inputs = made.recommender.tensors([one])
+    real = inputs.item_ids[0, : len(one.candidates.items)]
+    expected = [digest_of(name) % MAX_ID + 1 for name in made.names(one.candidates.items.tolist())]
+    assert real.tolist() == expected
+    assert inputs.history_ids[0].tolist() == [digest_of("i1") % MAX_ID + 1] + [0] * (HISTORY - 1)
 
 
 def test_a_bundle_starts_from_what_is_given_or_from_the_cart() -> None:

@@ -43,23 +43,29 @@ def applied(known: Catalogue, sets: list[Set]) -> Pairs:
     return pairs
 
 
-def naive(known: Catalogue, sets: list[Set], item: int) -> list[tuple[int, float]]:
-    """The definition, by dicts."""
+def naive(known: Catalogue, sets: list[Set], item: int) -> list[tuple[int, float, float, float]]:
+    """The definition, by dicts: each neighbour, its weight, and what it counts forwards and backwards."""
     last = {one[:4]: one[4] for one in sets}
     newest = max(month for _, month, *_ in sets)
-    weights: dict[int, int] = {}
+    counts: dict[int, list[int]] = {}
     for (_, month, first, then), value in last.items():
         age = min(newest - month, 63)
-        for here, there, says in ((first, then, 2), (then, first, 1)):
+        for here, there, way in ((first, then, 0), (then, first, 1)):
             if here == item and value:
-                weights[there] = weights.get(there, 0) + says * value * int(1024 * 0.5 ** (age / 4))
-    best = sorted(weights.items(), key=lambda pair: (-pair[1], int(known.digest[pair[0]])))[: p.MAX_NEIGHBOURS]
-    return sorted((other, weight / 2048) for other, weight in best)
+                counts.setdefault(there, [0, 0])[way] += value * int(1024 * 0.5 ** (age / 4))
+    weights = {other: 2 * forward + backward for other, (forward, backward) in counts.items()}
+    best = sorted(weights, key=lambda other: (-weights[other], int(known.digest[other])))[: p.MAX_NEIGHBOURS]
+    return [(other, weights[other] / 2048, *(count / 1024 for count in counts[other])) for other in sorted(best)]  # type: ignore[misc]
+
+
+def both_ways(pairs: Pairs, item: int) -> list[tuple[int, float, float, float]]:
+    found = pairs.neighbours(item)
+    columns = (found.items, found.weights, found.forward, found.backward)
+    return list(zip(*(column.tolist() for column in columns), strict=True))
 
 
 def read(pairs: Pairs, item: int) -> list[tuple[int, float]]:
-    found = pairs.neighbours(item)
-    return list(zip(found.items.tolist(), found.weights.tolist(), strict=True))
+    return [(other, weight) for other, weight, *_ in both_ways(pairs, item)]
 
 
 @pytest.mark.parametrize(("items", "count"), [(5, 40), (30, 2_000), (300, 8_000)])
@@ -71,7 +77,7 @@ def test_it_is_the_definition_whenever_it_is_read(items: int, count: int) -> Non
         put(pairs, one)
         if n % (count // 5) == 0 or n == count:
             for item in drawn.sample(range(items), 3):
-                assert read(pairs, item) == naive(known, sets[:n], item)
+                assert both_ways(pairs, item) == naive(known, sets[:n], item)
 
 
 def test_the_order_of_changes_doesnt_matter_to_the_bit() -> None:
@@ -79,7 +85,7 @@ def test_the_order_of_changes_doesnt_matter_to_the_bit() -> None:
     mixed = random.Random(3).sample(sets, len(sets))
     one, other = applied(known, sets), applied(known, mixed)
     for item in range(20):
-        assert read(one, item) == read(other, item)
+        assert both_ways(one, item) == both_ways(other, item)
 
 
 def test_ties_dont_depend_on_the_order_in_which_items_were_seen() -> None:
@@ -100,8 +106,8 @@ def test_ties_dont_depend_on_the_order_in_which_items_were_seen() -> None:
 
 def test_forward_counts_double() -> None:
     pairs = applied(catalogue(2), [(0, NOW, 0, 1, 1000)])
-    assert read(pairs, 0) == [(1, 1000.0)]
-    assert read(pairs, 1) == [(0, 500.0)]
+    assert both_ways(pairs, 0) == [(1, 1000.0, 1000.0, 0.0)]
+    assert both_ways(pairs, 1) == [(0, 500.0, 0.0, 1000.0)]
 
 
 def test_a_pruned_counter_is_gone() -> None:
@@ -140,7 +146,7 @@ def test_many_changes_at_once_are_the_same_as_one_by_one(at_once: int) -> None:
     for start in range(0, len(sets), at_once):
         partitions, months, items, others, values = np.array(sets[start : start + at_once]).T
         pairs.set(partitions, others, months, items, values)
-    assert all(read(pairs, item) == naive(known, sets, item) for item in range(60))
+    assert all(both_ways(pairs, item) == naive(known, sets, item) for item in range(60))
 
 
 def test_rows_are_sorted_and_their_room_is_bounded() -> None:
