@@ -7,6 +7,7 @@ candidates of all lists together.
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,7 +54,7 @@ class Lists:
         try:
             with np.load(path) as arrays:
                 lists = cls(**{one.name: arrays[one.name] for one in fields(cls)})
-        except (OSError, KeyError, ValueError) as exc:
+        except (OSError, KeyError, ValueError, BadZipFile) as exc:
             raise Misuse(f"{path}: cannot read the shard: {exc}") from exc
         if lists.features.shape[1:] != (len(FEATURES),):
             raise Misuse(f"{path}: was made with {lists.features.shape[1]} features, not {len(FEATURES)}")

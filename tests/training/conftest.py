@@ -1,29 +1,35 @@
 """A small shop with habits: every user buys a few favourites again and again, and follows the fashion of the week."""
 
 import json
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from streams.evaluation.log import Entry, Log
+from tests.unit.building import settings
 from training.dataset import Dataset, build
-from training.splits import Split
+from training.fit import Recipe
+from training.pretrain import Pretraining
+from training.splits import Limits
 
 USERS, ITEMS, WEEKS = 30, 80, 14
 DAY_MS = 86_400_000
 FIRST_MS = round(datetime(2024, 1, 1, tzinfo=UTC).timestamp() * 1000)
-TINY = (
-    Split("train", "2024-02-01", "2024-03-04", negatives=20),
-    Split("validation", "2024-03-04", "2024-03-18"),
-    Split("test", "2024-03-18", "2024-04-01"),
+LIMITS = Limits(train=150, validation=40, negatives=20)
+RECIPE = Recipe(
+    seed=5, epochs=4, batch_lists=8, learning_rate=5e-3, pretraining=Pretraining(epochs=2, places=20_000, negatives=64)
 )
+Event = dict[str, Any]
 
 
-def shop(seed: int = 3) -> list[dict[str, object]]:
+def shop(seed: int = 3) -> list[Event]:
     """Return the purchases of all users, in order of time."""
     generator = np.random.default_rng(seed)
-    events: list[dict[str, object]] = []
+    events: list[Event] = []
     favourites = [generator.choice(ITEMS, 4, replace=False) for _ in range(USERS)]
     for week in range(WEEKS):
         fashion = int(generator.integers(ITEMS))
@@ -33,20 +39,12 @@ def shop(seed: int = 3) -> list[dict[str, object]]:
             basket |= {int(generator.integers(ITEMS)), *([fashion] if generator.random() < 0.3 else [])}
             for line, item in enumerate(sorted(basket)):
                 order = f"{week}-{user}"
-                events.append(
-                    {
-                        "type": "purchase",
-                        "event_id": f"{order}-{line}",
-                        "user_id": f"u{user}",
-                        "at_ms": at_ms,
-                        "item_id": f"i{item}",
-                        "order_id": order,
-                    }
-                )
+                signal = {"type": "purchase", "user_id": f"u{user}", "at_ms": at_ms, "item_id": f"i{item}"}
+                events.append(signal | {"event_id": f"{order}-{line}", "order_id": order})
     return sorted(events, key=lambda event: (event["at_ms"], event["order_id"]))
 
 
-def write_log(folder: Path, events: list[dict[str, object]]) -> Path:
+def write_log(folder: Path, events: Iterable[Event]) -> Path:
     """Write events and the catalogue as `streamrank import` would."""
     folder.mkdir(parents=True, exist_ok=True)
     items = [
@@ -58,9 +56,15 @@ def write_log(folder: Path, events: list[dict[str, object]]) -> Path:
     return folder
 
 
-def lists_of(log: Path, out: Path, *splits: Split, users: int | None = None) -> Dataset:
-    """Build with counters as fresh as a small log needs."""
-    return build(log, out, splits=splits or TINY, users=users, batch_events=50)
+def entries_of(folder: Path) -> Callable[[], Iterable[Entry]]:
+    """Return what gives the log of a folder, each time anew."""
+    return lambda: Log(folder)
+
+
+def lists_of(folder: Path, out: Path, limits: Limits = LIMITS, seed: int = 1, candidates: int = 200) -> Dataset:
+    """Build from a whole log."""
+    chosen = settings(candidates=candidates)
+    return build(entries_of(folder), Log(folder).items(), out, chosen, limits=limits, seed=seed)
 
 
 @pytest.fixture(scope="session")

@@ -1,99 +1,149 @@
-"""The training set is point in time, bounded, and says what it is."""
+"""The training set is point in time, bounded, labelled by what came, and says what it is."""
 
 import json
-import math
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from inference.tensors import FEATURES
+import training.recording
+from inference.tensors import FEATURES, MAX_ID
 from streams.errors import Misuse
-from tests.training.conftest import TINY, lists_of, shop, write_log
+from streams.evaluation.log import signal
+from streams.features.item import digest_of
+from tests.training.conftest import LIMITS, entries_of, lists_of, shop, write_log
 from training.dataset import Dataset
 from training.lists import Lists, batch
-from training.splits import Split
-from training.visits import day_ms
+from training.splits import Limits, choose
+from training.steps import Step, find_steps
+
+SEEN = ("features", "pairs", "seeds", "item_ids", "history_ids", "users")
+LABELS = ("depth", "weight", "offsets", "targets")
+ALL = Limits(train=10_000, validation=10_000, negatives=0)
 
 
 def same(one: Lists, other: Lists, names: tuple[str, ...]) -> bool:
     return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in names)
 
 
-SEEN = ("features", "item_ids", "items", "offsets", "history_ids", "users", "times", "tops")
+def steps_of(folder: Path, limits: Limits, split: str) -> list[Step]:
+    """Return the steps that lists of a split were made for, in their order."""
+    made = choose(find_steps(one for entry in entries_of(folder)() if (one := signal(entry))), limits, 1)
+    return [one.step for one in made.wanted.values() if one.split == split]
 
 
-def test_the_future_changes_no_feature(dataset: Dataset, tmp_path: Path) -> None:
-    """Whatever is bought from the test's first day on, lists of that day's first visit and before stay as they were."""
-    whole = Split("train", TINY[0].first, TINY[1].end)
-    last = max(event["at_ms"] for event in shop() if event["at_ms"] < day_ms(TINY[1].end))  # type: ignore[type-var, operator]
-    events = shop()
-    changed = [event | {"item_id": "i0"} if event["at_ms"] >= last else event for event in events]  # type: ignore[operator]
-    assert changed != events
-    before = lists_of(write_log(tmp_path / "a", events), tmp_path / "la", whole).whole("train")
-    after = lists_of(write_log(tmp_path / "b", changed), tmp_path / "lb", whole).whole("train")
-    kept = np.flatnonzero(before.times <= last)
-    assert len(kept) > 100
-    assert same(before.chosen(kept), after.chosen(np.flatnonzero(after.times <= last)), SEEN)
+@pytest.fixture(scope="module")
+def whole(log: Path, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    return lists_of(log, tmp_path_factory.mktemp("whole"), ALL)
 
 
-def test_a_list_is_as_of_the_start_of_its_visit(dataset: Dataset) -> None:
-    """How long the user was away is told to the minute: a day more or less of the future or the past would show."""
-    test, away = dataset.whole("test"), FEATURES.index("user_away")
-    for n in range(len(test)):
-        user, at_ms = test.users[n], int(test.times[n])
-        before = [int(other) for other, whose in zip(test.times, test.users, strict=True) if whose == user]
-        earlier = [at for at in before if at < at_ms]
-        if not earlier:
-            continue
-        days = (at_ms // 60_000 - max(earlier) // 60_000) / 1_440
-        assert test.features[test.offsets[n], away] == pytest.approx(math.log1p(days), rel=1e-5)
-    assert len(test) > len(set(test.users))
+def test_the_future_changes_no_feature(whole: Dataset, log: Path, tmp_path: Path) -> None:
+    """Whatever the last tenth of the log comes to, all that was recorded before it stays as it was."""
+    first_ms = steps_of(log, ALL, "validation")[0].at_ms
+    changed = [event | {"item_id": f"i{n % 2}"} if event["at_ms"] > first_ms else event
+               for n, event in enumerate(shop())]  # fmt: skip
+    after = lists_of(write_log(tmp_path / "log", changed), tmp_path / "lists", ALL)
+    assert after.sequences.items.tolist() != whole.sequences.items.tolist()
+    assert len(whole.whole("train")) > 100
+    assert same(after.whole("train"), whole.whole("train"), SEEN)
+    one, other = after.whole("validation"), whole.whole("validation")
+    assert not same(one, other, SEEN)
+    first, again = (batch(lists, np.array([0])) for lists in (one, other))
+    for name in ("features", "pairs", "seeds", "item_ids", "history_ids"):
+        assert np.array_equal(getattr(first, name), getattr(again, name)), name
 
 
-def test_what_is_common_is_known_before_the_test(log: Path, dataset: Dataset) -> None:
-    first_ms = day_ms(TINY[-1].first)
-    baskets = {(event["order_id"], event["item_id"]) for event in shop() if int(str(event["at_ms"])) < first_ms}
-    counts = Counter(item for _, item in baskets)
-    items = [json.loads(line)["item_id"] for line in (log / "items.jsonl").read_text().splitlines()]
-    assert sum(counts.values()) > 100
-    assert dataset.purchases_before_test().tolist() == [counts[item] for item in items]
+def test_a_list_is_as_of_the_start_of_its_step(whole: Dataset, log: Path) -> None:
+    """A step's own items are in no history yet, and the step before is: its latest line is the latest item."""
+    lists, last = whole.whole("validation"), dict[str, str]()
+    expected, wanted = [], {step.number for step in steps_of(log, ALL, "validation")}
+    for number, event in enumerate(shop()):
+        if number in wanted:
+            expected.append(digest_of(last[event["user_id"]]) % MAX_ID + 1)
+        last[event["user_id"]] = event["item_id"]
+    assert lists.history_ids[:, 0].tolist() == expected
 
 
-def test_labels_are_what_the_visit_bought(log: Path, dataset: Dataset) -> None:
-    orders: dict[int, set[str]] = {}
-    for event in shop():
-        orders.setdefault(event["at_ms"], set()).add(str(event["item_id"]))  # type: ignore[arg-type]
-    test = dataset.whole("test")
-    for n in range(len(test)):
-        rows = slice(test.offsets[n], test.offsets[n + 1])
-        bought = test.items[rows][test.depth[rows] == 3]
-        targets = test.targets[test.target_offsets[n] : test.target_offsets[n + 1]]
-        assert len(targets) == len(orders[int(test.times[n])])
-        assert set(bought) <= set(targets)
-        assert set(test.items[rows][test.depth[rows] == 0]).isdisjoint(targets)
+def test_labels_are_what_the_step_held(whole: Dataset, log: Path) -> None:
+    for split in ("train", "validation"):
+        lists, steps = whole.whole(split), steps_of(log, ALL, split)
+        assert lists.targets.tolist() == [len(step.items) for step in steps]
+        for n, step in enumerate(steps):
+            rows = slice(lists.offsets[n], lists.offsets[n + 1])
+            came = {digest_of(item) % MAX_ID + 1: depth for item, depth in step.items.items()}
+            assert lists.depth[rows].tolist() == [came.get(item, 0) for item in lists.item_ids[rows].tolist()]
+    assert set(lists.depth.tolist()) == {0, 3}
 
 
-def test_splits_hold_their_range_only(dataset: Dataset) -> None:
-    for split in TINY:
-        times = dataset.whole(split.name).times
-        assert times.min() >= day_ms(split.first)
-        assert times.max() < day_ms(split.end)
+def test_requests_of_the_log_change_nothing(log: Path, whole: Dataset, tmp_path: Path) -> None:
+    """They were answered by another ranker; their own lists aren't asked for."""
+    events = []
+    for n, event in enumerate(shop()):
+        ask = {"type": "request", "user_id": event["user_id"], "at_ms": event["at_ms"], "request_id": f"step-{n}"}
+        events += [ask, event]
+    asked = lists_of(write_log(tmp_path / "log", events), tmp_path / "lists", ALL)
+    assert {name: asked.meta[name] for name in ("steps", "lists")} == {
+        name: whole.meta[name] for name in ("steps", "lists")
+    }
+    for split in ("train", "validation"):
+        assert same(asked.whole(split), whole.whole(split), (*SEEN, *LABELS))
 
 
-def test_sampled_negatives_stand_for_all(dataset: Dataset, log: Path, tmp_path: Path) -> None:
-    full = lists_of(log, tmp_path, Split("train", TINY[0].first, TINY[0].end)).whole("train")
-    sampled = dataset.whole("train")
+def test_sampled_negatives_stand_for_all(
+    whole: Dataset, log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training.recording, "KEPT_EMPTY", 1.0)
+    full = whole.whole("train")
+    sampled = lists_of(log, tmp_path, replace(ALL, negatives=20)).whole("train")
     assert len(sampled.depth) < len(full.depth)
     assert (sampled.depth > 0).sum() == (full.depth > 0).sum()
-    assert sampled.weight.sum() == pytest.approx(len(full.depth), rel=1e-5)
+    assert len(sampled) == len(full)
+    assert np.add.reduceat(sampled.weight, sampled.offsets[:-1]) == pytest.approx(np.diff(full.offsets), rel=1e-5)
+
+
+def test_lists_without_a_target_are_thinned_and_weigh_as_much_as_all(log: Path, tmp_path: Path) -> None:
+    lists = lists_of(log, tmp_path / "some", replace(ALL, negatives=3), candidates=6).whole("train")
+    full = lists_of(log, tmp_path / "all", ALL, candidates=6).whole("train")
+    wanted = np.add.reduceat(lists.depth > 0, lists.offsets[:-1])
+    weight = np.add.reduceat(lists.weight, lists.offsets[:-1])
+    assert set(np.diff(full.offsets).tolist()) == {6}
+    assert weight[wanted > 0] == pytest.approx(6, rel=1e-5)
+    assert weight[wanted == 0] == pytest.approx(6 / training.recording.KEPT_EMPTY, rel=1e-5)
+    assert (wanted > 0).sum() == (np.add.reduceat(full.depth > 0, full.offsets[:-1]) > 0).sum()
+    assert 0 < (wanted == 0).sum() < (np.add.reduceat(full.depth, full.offsets[:-1]) == 0).sum()
+
+
+def test_validation_lists_are_whole(dataset: Dataset, whole: Dataset) -> None:
+    lists = dataset.whole("validation")
+    assert len(lists) == LIMITS.validation < len(whole.whole("validation"))
+    assert np.all(lists.weight == 1)
+    assert set(np.diff(lists.offsets).tolist()) <= set(np.diff(whole.whole("validation").offsets).tolist())
 
 
 def test_the_same_seed_gives_the_same_lists(dataset: Dataset, log: Path, tmp_path: Path) -> None:
-    again = lists_of(log, tmp_path)
-    assert again.meta == dataset.meta
-    assert same(again.whole("train"), dataset.whole("train"), (*SEEN, "depth", "weight", "targets"))
+    again = lists_of(log, tmp_path / "a")
+    assert again.meta == dataset.meta == json.loads((dataset.folder / "dataset.json").read_text())
+    for split in ("train", "validation"):
+        assert same(again.whole(split), dataset.whole(split), (*SEEN, *LABELS))
+    assert not same(lists_of(log, tmp_path / "b", seed=2).whole("train"), dataset.whole("train"), ("users",))
+
+
+def test_what_it_holds_is_said(dataset: Dataset, log: Path) -> None:
+    orders = {event["order_id"] for event in shop()}
+    items = {event["item_id"] for event in shop()}
+    meta = dataset.meta
+    assert (meta["steps"], meta["users"], meta["items"]) == (len(orders), 30, len(items))
+    assert meta["lists"] == Counter({split: len(dataset.whole(split)) for split in ("train", "validation")})
+    assert meta["features"] == list(FEATURES)
+    assert FEATURES
+
+
+def test_a_folder_is_emptied_before_it_is_filled(log: Path, dataset: Dataset, tmp_path: Path) -> None:
+    dataset.whole("train").save(tmp_path / "train-0007.npz")
+    made = lists_of(log, tmp_path)
+    assert same(made.whole("train"), dataset.whole("train"), (*SEEN, *LABELS))
 
 
 def test_a_batch_is_padded_without_weight(dataset: Dataset) -> None:
@@ -101,26 +151,20 @@ def test_a_batch_is_padded_without_weight(dataset: Dataset) -> None:
     sizes = np.diff(lists.offsets)
     one = batch(lists, np.array([sizes.argmin(), sizes.argmax()]))
     padding = one.weight[0] == 0
-    assert padding.sum() == sizes.max() - sizes.min()
-    assert not one.features[0, padding].any()
-    assert not one.item_ids[0, padding].any()
-    assert not one.labels[0, padding].any()
+    assert padding.sum() == sizes.max() - sizes.min() > 0
+    for name in ("features", "pairs", "item_ids", "labels"):
+        assert not getattr(one, name)[0, padding].any()
 
 
-def test_households_limit_whose_visits_are_asked_for(log: Path, tmp_path: Path) -> None:
-    few = lists_of(log, tmp_path, users=5)
-    assert len(set(few.whole("train").users)) == 5
-
-
-def test_what_is_wrong_is_one_sentence(log: Path, dataset: Dataset, tmp_path: Path) -> None:
-    with pytest.raises(Misuse, match=r"events\.jsonl"):
-        lists_of(tmp_path, tmp_path / "lists")
-    with pytest.raises(Misuse, match="holds no training set"):
-        Dataset.open(tmp_path)
-    empty = lists_of(log, tmp_path / "empty", Split("train", "2030-01-01", "2030-02-01"))
-    with pytest.raises(Misuse, match="split `train` is empty"):
-        empty.whole("train")
-    stale = json.loads((dataset.folder / "dataset.json").read_text()) | {"features": ["own"]}
-    (tmp_path / "dataset.json").write_text(json.dumps(stale))
-    with pytest.raises(Misuse, match="other features"):
-        Dataset.open(tmp_path)
+def test_what_is_wrong_is_one_sentence(dataset: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(Misuse, match="split `test` is empty"):
+        dataset.paths("test")
+    with pytest.raises(Misuse, match="which are too few to learn from"):
+        lists_of(write_log(tmp_path / "log", shop()[:1]), tmp_path / "lists")
+    shard, lists = tmp_path / "train-0000.npz", dataset.whole("train")
+    replace(lists, features=lists.features[:, 1:]).save(shard)
+    with pytest.raises(Misuse, match=f"was made with {len(FEATURES) - 1} features, not {len(FEATURES)}"):
+        Lists.load(shard)
+    shard.write_bytes(shard.read_bytes()[:1_000])
+    with pytest.raises(Misuse, match=r"train-0000\.npz: cannot read the shard"):
+        Lists.load(shard)

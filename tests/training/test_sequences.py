@@ -1,0 +1,74 @@
+"""Users' sequences: every place once, early parts that end where learning from lists begins, rows that overlap."""
+
+import numpy as np
+import pytest
+
+from inference.tensors import MAX_ID
+from streams.evaluation.base import Signal
+from streams.features.item import digest_of
+from training.sequences import Sequences
+
+
+def signals(text: str) -> list[Signal]:
+    """Return signals of words like `ua`: user u went for item a."""
+    return [Signal(word[0], word[1:], n, "click", str(n)) for n, word in enumerate(text.split())]
+
+
+def plain(sequences: Sequences, *, early: bool = False) -> list[list[int]]:
+    ends = sequences.offsets[:-1] + sequences.early if early else sequences.offsets[1:]
+    return [sequences.items[a:b].tolist() for a, b in zip(sequences.offsets[:-1], ends, strict=True)]
+
+
+def test_users_sequences_are_in_the_order_of_the_log() -> None:
+    made = Sequences.of(signals("ua vb uc vb ub va uc"), 0)
+    assert made.users == 2
+    assert plain(made) == [[0, 2, 1, 2], [1, 0]]
+    assert made.ids.tolist() == [digest_of(item) % MAX_ID + 1 for item in "abc"]
+    assert (made.items.dtype, made.ids.dtype) == (np.int32, np.int32)
+
+
+def test_an_item_that_follows_itself_is_one_place() -> None:
+    made = Sequences.of(signals("ua ua va ub ua ua"), 0)
+    assert plain(made) == [[0, 1, 0], [0]]
+
+
+@pytest.mark.parametrize("until", range(1, 8))
+def test_the_early_part_is_what_came_before(until: int) -> None:
+    log = signals("ua vb ua uc vb ub va")
+    made = Sequences.of(log, until)
+    before = {user: items for user, items in zip("uv", plain(made, early=True), strict=True) if items}
+    seen = Sequences.of(log[:until], 0)
+    assert list(before.values()) == plain(seen)
+    whole = Sequences.of(log, 0)
+    assert plain(made) == plain(whole)
+
+
+@pytest.mark.parametrize("size", [0, 1, 2, 19, 20, 21, 49, 50, 51, 80, 81, 400])
+def test_rows_hold_every_step_of_a_sequence_with_its_context(size: int) -> None:
+    length, context = 50, 20
+    made = Sequences.of((Signal("u", f"i{n}", n, "click", "") for n in range(size + 1)), size)
+    rows = made.windows(length, context, early=True)
+    assert rows.shape[1:] == (length,)
+    seen: dict[int, int] = {}
+    for row in rows:
+        places = row[row >= 0]
+        assert np.all(row[len(places) :] == -1), "padding is behind"
+        assert np.all(np.diff(places) == 1), "no place is left out"
+        for at, place in enumerate(places.tolist()):
+            seen[place] = max(seen.get(place, 0), at)
+    assert set(seen) == (set(range(size)) if size > 1 else set())
+    assert all(before >= min(place, context) for place, before in seen.items()), "known by its whole context"
+    assert len(made.windows(length, context, early=False)) >= len(rows)
+
+
+def test_rows_of_different_users_dont_mix() -> None:
+    made = Sequences.of(signals("ua vb uc vd ue vf"), 0)
+    rows = made.windows(4, 2, early=False)
+    assert [row[row >= 0].tolist() for row in rows] == plain(made)
+
+
+def test_items_that_share_a_hash_stay_two_items() -> None:
+    """No two are known to collide, so one is made: what counts is that places are numbers, not hashes."""
+    made = Sequences.of(signals("ua ub"), 0)
+    made.ids[:] = 7
+    assert made.windows(4, 2, early=False).tolist() == [[0, 1, -1, -1]]
