@@ -74,3 +74,11 @@ def test_replay_publishes_a_log(folder: Path) -> None:
     published = dict(re.findall(r"^(\w+): ([\d,]+) published in", said[1], re.MULTILINE))
     assert set(published) == {"items", "events"}, said[1]
     assert "0" not in published.values()
+
+
+def test_simulate_measures_slates_beside_what_is_simple(folder: Path) -> None:
+    simulate = start("simulate", folder)
+    said = simulate.wait(150), (folder / "simulate.log").read_text()
+    assert said[0] == 0, said[1]
+    for row in ("streamrank", "popular", "most_frequent", "cooccurrence", "heuristic", "ceiling"):
+        assert re.search(rf"^\s*{row} .*0\.\d", said[1], re.MULTILINE), f"{row}: {said[1]}"
