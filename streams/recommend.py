@@ -27,6 +27,8 @@ from streams.retrieval.related import related
 from streams.slate.select import select, worth
 
 _log = logging.getLogger(__name__)
+LANES = 8
+"""Candidates are padded to a multiple: what is left over from a vector register, onnxruntime rounds in another way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,7 @@ class Recommender:
     def tensors(self, prepared: Sequence[Prepared]) -> RankerInputs:
         """Return the ranker's inputs, padded to the usual number of candidates, so that rounding is always the same."""
         longest = max(self.retriever.limit, *(len(one.candidates.items) for one in prepared))
+        longest += -longest % LANES
         inputs = RankerInputs(
             features=np.zeros((len(prepared), longest, len(FEATURES)), np.float32),
             pairs=np.zeros((len(prepared), longest, 2 * SEEDS), np.float32),

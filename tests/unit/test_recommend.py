@@ -8,7 +8,8 @@ from inference.tensors import HISTORY, MAX_ID, SEEDS
 from streams.contracts.slates import Slate
 from streams.features.item import digest_of
 from streams.features.user import EMPTY
-from streams.recommend import Ask, Recommender
+from streams.recommend import LANES, Ask, Recommender
+from streams.retrieval.blend import Retriever
 from tests.unit.building import T0, DeadRanker, RowRanker, at, event, folded, item
 from tests.unit.shop import Shop
 
@@ -94,6 +95,17 @@ def test_tensors_are_padded_with_zeros() -> None:
     assert np.array_equal(inputs.features[1, 0], prepared[1].features[0])
     assert inputs.history_ids.shape == (2, HISTORY)
     assert np.count_nonzero(inputs.history_ids, axis=1).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(("limit", "given"), [(1, 2), (37, 2), (200, 2), (37, 43)])
+def test_candidates_fill_whole_vector_registers(limit: int, given: int) -> None:
+    """Else the rounding of a row would depend on how many are ranked with it."""
+    made = shop()
+    made.recommender.retriever = Retriever(limit)
+    prepared = [made.recommender.prepare(made.ask("rerank", items=[f"i{n}" for n in range(given)]))]
+    padded = made.recommender.tensors(prepared).item_ids.shape[1]
+    assert padded % LANES == 0
+    assert 0 <= padded - max(limit, given) < LANES
 
 
 @pytest.mark.parametrize(
