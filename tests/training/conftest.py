@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from streams.evaluation.log import Entry, Log
 from tests.unit.building import settings
@@ -24,6 +25,7 @@ RECIPE = Recipe(
     seed=5, epochs=4, batch_lists=8, learning_rate=5e-3, pretraining=Pretraining(epochs=2, places=20_000, negatives=64)
 )
 Event = dict[str, Any]
+torch.set_num_threads(1)  # as `fit` does: sums are the same each time, and so small are faster
 
 
 def shop(seed: int = 3) -> list[Event]:

@@ -1,0 +1,91 @@
+"""What the sequences teach: the next item, from the early part alone if asked, the same for the same seed."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from inference.tensors import HISTORY
+from streams.evaluation.base import Signal
+from training.pretrain import Pretraining, pretrain
+from training.sequences import Sequences
+from training.taste import Taste
+
+RECIPE = Pretraining(epochs=2, places=20_000, negatives=64)
+GROUPS, SIZE = 5, 12
+
+
+def followed(seed: int, users: int = 150, steps: int = 24) -> list[Signal]:
+    """Return walks from group to group of items, in a circle; item 0 of a group never comes before item 0 of the next.
+
+    Which item of the next group comes is drawn, so only that groups follow each other can be learned.
+    """
+    generator = np.random.default_rng(seed)
+    signals = []
+    for user in range(users):
+        group, before = int(generator.integers(GROUPS)), -1
+        for step in range(steps):
+            item = int(generator.integers(1 if before == 0 else 0, SIZE))
+            signals.append(Signal(f"u{user}", f"{group}-{item}", step, "click", str(step)))
+            group, before = (group + 1) % GROUPS, item
+    return signals
+
+
+def score(taste: Taste, sequences: Sequences, numbers: dict[str, int], last: str) -> dict[str, float]:
+    """Return the score of each item after one."""
+    history = torch.zeros(1, HISTORY, dtype=torch.int32)
+    history[0, 0] = int(sequences.ids[numbers[last]])
+    scores = taste(history, torch.from_numpy(sequences.ids)[None])[0].tolist()
+    return {item: scores[number] for item, number in numbers.items()}
+
+
+@pytest.fixture(scope="module")
+def sequences() -> Sequences:
+    signals = followed(1)
+    return Sequences.of(signals, len(signals) // 2)
+
+
+def test_it_learns_what_follows_what_even_where_it_never_did(sequences: Sequences) -> None:
+    """No count of pairs could: these two were never seen one after the other."""
+    taste = pretrain(sequences, replace(RECIPE, epochs=40, places=10**6, batch_rows=32), 1, early=False)
+    numbers: dict[str, int] = {}
+    for one in followed(1):
+        numbers.setdefault(one.item_id, len(numbers))
+    for group in range(GROUPS):
+        scores = score(taste, sequences, numbers, f"{group}-0")
+        after = (group + 1) % GROUPS
+        others = [value for item, value in scores.items() if not item.startswith(f"{after}-")]
+        assert scores[f"{after}-0"] > np.quantile(others, 0.95)
+
+
+def test_the_same_seed_gives_the_same_weights(sequences: Sequences) -> None:
+    one, again, other = (pretrain(sequences, RECIPE, seed, early=False).state_dict() for seed in (1, 1, 2))
+    assert all(torch.equal(one[name], again[name]) for name in one)
+    assert not all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_early_knows_nothing_of_what_comes_later(sequences: Sequences) -> None:
+    changed = sequences.items.copy()
+    for start, early, end in zip(sequences.offsets, sequences.early, sequences.offsets[1:], strict=False):
+        changed[start + early : end] = changed[start + early : end][::-1]
+    assert not np.array_equal(changed, sequences.items)
+    other = replace(sequences, items=changed)
+    for early, same in ((True, True), (False, False)):
+        one, two = (pretrain(s, RECIPE, 1, early=early).state_dict() for s in (sequences, other))
+        assert all(torch.equal(one[name], two[name]) for name in one) == same
+
+
+def test_without_a_sequence_there_is_nothing_to_learn() -> None:
+    alone = Sequences.of((Signal(f"u{n}", "a", n, "click", "") for n in range(5)), 5)
+    taste = pretrain(alone, RECIPE, 1, early=False)
+    assert not taste.training
+    assert taste.embed(torch.tensor([1])).isfinite().all()
+
+
+@pytest.mark.parametrize(("places", "epochs"), [(10**6, 3), (7_200, 2), (1_000, 1), (1, 1)])
+def test_places_bound_the_work(sequences: Sequences, places: int, epochs: int) -> None:
+    told: list[str] = []
+    pretrain(sequences, replace(RECIPE, epochs=3, places=places, batch_rows=32), 1, early=False, progress=told.append)
+    assert len(told) == epochs
+    assert told[-1].startswith(f"sequences, epoch {epochs} of {epochs}: loss ")
