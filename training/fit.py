@@ -107,7 +107,8 @@ def _fit_lists(
             break
     student.load_state_dict(best)
     labels = validation.depth[:, None] > np.arange(len(HEADS))
-    calibrate(student, probabilities(student, validation), labels)
+    heads = student.labelled.numpy() > 0
+    calibrate(student, probabilities(student, validation)[:, heads], labels[:, heads])
     return student, int(np.argmax(history)) + 1, tuple(history)
 
 
