@@ -14,6 +14,7 @@ from typing import Any
 
 from inference.onnx_ranker import OnnxRanker
 from streams.errors import BadModel
+from streams.evaluation.base import Case
 from streams.evaluation.intervals import Paired, paired
 from streams.evaluation.log import Entry, Log
 from streams.evaluation.metrics import measure
@@ -69,8 +70,9 @@ def learn(
 
     def entries() -> Iterator[Entry]:
         for step in PROTOCOLS[job.protocol](job.chosen).walk(log):
-            if isinstance(step, Entry):
-                yield step
+            if isinstance(step, Case):
+                return  # from the first case on a protocol may teach what it has predicted
+            yield step
 
     dataset = build(
         entries, log.items(), work, job.settings, limits=job.limits, seed=recipe.seed,

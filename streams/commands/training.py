@@ -14,6 +14,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from streams.commands.evaluating import protocol_options
 from streams.commands.options import json_option, with_settings, write_json
 from streams.commands.simulating import show
+from streams.errors import MissingServer
 from streams.evaluation.protocols import Chosen
 from streams.evaluation.run import Asked
 from streams.event_log import EVENTS
@@ -56,9 +57,12 @@ def train(
 
     The log is walked through the pipeline, so the ranker learns from what would have been served; then it is evaluated.
     """
-    from training.fit import Recipe
-    from training.run import Job, check
-    from training.run import train as run
+    try:
+        from training.fit import Recipe
+        from training.run import Job, check
+        from training.run import train as run
+    except ModuleNotFoundError as exc:
+        raise MissingServer(f"streamrank train needs the package {exc.name}: pip install 'streamrank[train]'") from exc
 
     source = SOURCE if log is None else log.name
     if log is None:

@@ -1,33 +1,163 @@
-"""`streamrank train`, from a log to a version folder."""
+"""`streamrank train` and `simulate --train`, from a log to a version folder, as they are called."""
 
 import json
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
+import training.fit
 import training.run
+import training.splits
 from inference.onnx_ranker import OnnxRanker
-from streams.commands.training import train
-from streams.errors import Misuse, StreamrankError
-from tests.training.conftest import TINY, lists_of
+from streams.cli import run
+from streams.evaluation.base import Case
+from streams.evaluation.log import Log
+from streams.evaluation.protocols import PROTOCOLS, Chosen
+from streams.evaluation.run import Asked
+from tests.training.conftest import DAY_MS, FIRST_MS, LIMITS, RECIPE, USERS, WEEKS, Event, shop, write_log
+from tests.unit.building import settings
+from training.manifest import golden
+
+SPLIT_MS = FIRST_MS + (WEEKS - 2) * 7 * DAY_MS
 
 
-def test_it_writes_a_version_with_its_manifest(log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training.run, "build", lambda log, out, **_: lists_of(log, out, *TINY))
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a training of the command last a second."""
+    monkeypatch.setattr(training.fit, "Recipe", lambda seed: RECIPE)
+    monkeypatch.setattr(training.run.Job, "__init__", _job)
+
+
+_init = training.run.Job.__init__
+
+
+def _job(self: training.run.Job, *arguments: Any) -> None:
+    _init(self, *arguments, limits=LIMITS)
+
+
+def test_it_writes_a_version_with_its_manifest(log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out, told = tmp_path / "ranker", tmp_path / "told.json"
-    arguments = ["--log", log, "--out", out, "--work", tmp_path / "work", "--version", 3, "--epochs", 3, "--json", told]
-    result = CliRunner().invoke(train, [str(argument) for argument in arguments])
+    command = ["train", "--log", log, "--out", out, "--work", tmp_path / "work", "--version", 3, "--json", told]
     # The tiny shop decides nothing about quality: a refusal comes after everything is written.
-    assert result.exception is None or isinstance(result.exception, StreamrankError), result.output
+    assert run([str(word) for word in [*command, "--split", SPLIT_MS]]) in (0, 1)
+    shown = capsys.readouterr()
     manifest = json.loads((out / "3" / "manifest.json").read_text())
     assert json.loads(told.read_text()).items() >= manifest.items()
-    assert manifest["model"] == OnnxRanker(out, 3).model
     assert sorted(path.name for path in (out / "3").iterdir()) == ["manifest.json", "model.onnx"]
-    assert "student" in result.output
+    assert [path.name for path in out.iterdir()] == ["3"]
+    assert manifest["model"] == OnnxRanker(out, 3).model
+    assert manifest["golden"] == golden(out, 3)
+    steps = (WEEKS - 2) * USERS
+    assert manifest["data"]["steps"] == steps
+    assert manifest["data"]["lists"] == {"train": round(0.4 * steps), "validation": round(0.1 * steps)}
+    evaluation = manifest["evaluation"]
+    assert set(evaluation["leads"]) == set(evaluation["results"]) - {"streamrank", "ceiling"}
+    for lead in evaluation["leads"].values():
+        for difference, low, high in lead.values():
+            assert low <= difference <= high
+    assert "streamrank" in shown.out
+    assert "before: validation ndcg@10" in shown.err
 
 
-def test_a_missing_log_is_one_sentence(tmp_path: Path) -> None:
-    result = CliRunner().invoke(train, ["--log", str(tmp_path), "--work", str(tmp_path / "work")])
-    assert isinstance(result.exception, Misuse)
-    assert "\n" not in str(result.exception)
+def test_a_ranker_that_is_no_better_is_refused_and_named() -> None:
+    lead = {"recall": [0.2, 0.1, 0.3], "ndcg": [0.1, 0.01, 0.2]}
+    worse = {"recall": [0.2, 0.1, 0.3], "ndcg": [0.1, 0.0, 0.2]}
+    training.run.check({"evaluation": {"leads": {"popular": lead}}})
+    with pytest.raises(training.run.BadModel, match="surely better than the baseline `recent`"):
+        training.run.check({"evaluation": {"leads": {"popular": lead, "recent": worse}}})
+
+
+def test_simulate_ranks_with_what_it_trained(log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    used: list[Path] = []
+    learn = training.run.learn
+
+    def noted(job: Any, out: Path, *arguments: Any, **options: Any) -> Any:
+        used.append(out)
+        return learn(job, out, *arguments, **options)
+
+    monkeypatch.setattr(training.run, "learn", noted)
+    told = tmp_path / "told.json"
+    assert run(["simulate", str(log), "--train", "--split", str(SPLIT_MS), "--json", str(told)]) == 0
+    results = json.loads(told.read_text())["results"]
+    (folder,) = used
+    assert not folder.parent.exists(), "the scratch folder is gone"
+    assert results["streamrank"]["ndcg"] > 2 * results["popular"]["ndcg"]
+    assert [path.name for path in tmp_path.iterdir()] == ["told.json"]
+
+
+class Stopped(Exception):
+    """The walk has told what it is to teach."""
+
+
+@pytest.mark.parametrize(
+    ("protocol", "chosen"),
+    [
+        ("next-basket", Chosen(split_ms=SPLIT_MS)),
+        ("holdout-last", Chosen(strict=True)),
+        ("prequential", Chosen(split_ms=SPLIT_MS)),
+    ],
+)
+def test_nothing_that_is_predicted_was_learned(
+    log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, protocol: str, chosen: Chosen
+) -> None:
+    """A signal that is a target comes in no entry of the training."""
+    taught: list[tuple[str, int, str]] = []
+
+    def listen(entries: Any, *arguments: Any, **options: Any) -> None:
+        taught.extend((entry.event.user_id, entry.at_ms, entry.event.item_id) for entry in entries())
+        raise Stopped
+
+    monkeypatch.setattr(training.run, "build", listen)
+    job = training.run.Job(log, settings(), protocol, chosen, Asked(k=10, seed=1))
+    with pytest.raises(Stopped):
+        training.run.learn(job, tmp_path / "ranker", tmp_path / "lists", RECIPE)
+    cases = [step for step in PROTOCOLS[protocol](chosen).walk(Log(log)) if isinstance(step, Case)]
+    targets = {(case.user_id, case.at_ms, item) for case in cases for item in case.targets}
+    assert len(taught) > 500
+    assert len(targets) > 20
+    assert targets.isdisjoint(taught)
+
+
+def test_the_same_command_gives_the_same_bytes(log: Path, tmp_path: Path) -> None:
+    made = []
+    for name in ("a", "b"):
+        out = tmp_path / name / "ranker"
+        command = ["train", "--log", log, "--out", out, "--work", tmp_path / name, "--split", SPLIT_MS]
+        assert run([str(word) for word in command]) in (0, 1)
+        made.append([(out / "1" / file).read_bytes() for file in ("manifest.json", "model.onnx")])
+    assert made[0] == made[1]
+    assert str(tmp_path).encode() not in b"".join(made[0])
+
+
+@pytest.mark.parametrize("command", [["train", "--log"], ["simulate", "--train"]])
+def test_what_is_wrong_is_one_sentence_and_leaves_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: list[str]
+) -> None:
+    few: list[Event] = [event | {"at_ms": FIRST_MS + n} for n, event in enumerate(shop()[:4])]
+    for place, said in (
+        (tmp_path / "missing", "no such file or folder"),
+        (write_log(tmp_path / "few", few), "too few to learn from"),
+    ):
+        out = ["--out", str(tmp_path / "ranker"), "--work", str(tmp_path / "work")] if command[0] == "train" else []
+        assert run([*command, str(place), *out, "--split", str(FIRST_MS + 2)]) == 2
+        error = [line for line in capsys.readouterr().err.splitlines() if line.startswith("streamrank: ")]
+        assert len(error) == 1
+        assert said in error[0]
+    assert not list((tmp_path / "ranker").glob("**/*"))
+
+
+@pytest.mark.parametrize("command", [["train", "--log"], ["simulate", "--train"]])
+def test_without_torch_it_is_one_sentence(
+    log: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: list[str], tmp_path: Path
+) -> None:
+    for name in [name for name in sys.modules if name.split(".")[0] in ("torch", "training")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.chdir(tmp_path)
+    assert run([*command, str(log)]) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "needs the package torch: pip install 'streamrank[" in error
+    assert not list(tmp_path.iterdir())
