@@ -68,7 +68,8 @@ def graph_of(student: Student) -> onnx.ModelProto:
         {place: letters[size] for place, size in enumerate(tensor.shape) if isinstance(size, str)}
         for tensor in RANKER_INPUTS
     )
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    for name in ("torch.onnx", "onnx_ir"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
