@@ -24,8 +24,9 @@ def mixed(seed: int = 3) -> Student:
     with torch.no_grad():
         for parameter in student.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
-    size = len(FEATURES) + 2
-    student.begin(torch.rand(size), 0.5 + torch.rand(size), 0.1, len(HEADS))
+    mean = torch.rand(len(FEATURES) + 2)
+    mean[-2:] = torch.tensor([6.0, 0.0])  # about f and t of `drawn`: a p near 1 would hide what is rounded
+    student.begin(mean, 0.5 + torch.rand(len(mean)), 0.01, len(HEADS))
     return student.eval()
 
 
@@ -77,7 +78,7 @@ def batches(inputs: RankerInputs) -> Iterator[RankerInputs]:
 def test_a_row_alone_is_the_row_in_any_batch_to_the_bit(ranker: OnnxRanker, candidates: int) -> None:
     whole = drawn(MAX_BATCH_SIZE, candidates)
     alone = np.concatenate([ranker.score(row) for row in whole.chunks(1)])
-    assert len(np.unique(alone)) > candidates
+    assert np.quantile(alone, 0.9) < 0.3
     for batch in batches(whole):
         assert np.array_equal(ranker.score(batch), alone[-len(batch) :])
 

@@ -68,7 +68,7 @@ def read(pairs: Pairs, item: int) -> list[tuple[int, float]]:
     return [(other, weight) for other, weight, *_ in both_ways(pairs, item)]
 
 
-@pytest.mark.parametrize(("items", "count"), [(5, 40), (30, 2_000), (300, 8_000)])
+@pytest.mark.parametrize(("items", "count"), [(5, 40), (30, 2_000), (300, 8_000), (160, 40_000)])
 def test_it_is_the_definition_whenever_it_is_read(items: int, count: int) -> None:
     known, sets = catalogue(items), random_sets(items, items, count)
     pairs = Pairs(known)
