@@ -82,6 +82,7 @@ def learn(
     export(fitted.student, out, version)
     learned = dataset.meta | {"sha256": _sha256(log.path), "best_epoch": fitted.best_epoch}
     learned["validation_ndcg"] = [round(value, 4) for value in fitted.validation_ndcg]
+    learned["protocol"] = {"name": job.protocol, "split_ms": job.chosen.split_ms, "strict": job.chosen.strict}
     return OnnxRanker(out, version), learned, fitted.seconds
 
 

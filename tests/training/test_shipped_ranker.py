@@ -70,3 +70,8 @@ def test_it_beats_every_baseline_with_its_whole_interval() -> None:
 def test_it_names_no_machine(word: str) -> None:
     assert word not in json.dumps(MANIFEST)
     assert word.encode() not in (FOLDER / "1" / "model.onnx").read_bytes()
+
+
+def test_nothing_of_the_demo_was_learned() -> None:
+    november_ms = 1_509_494_400_000  # 2017-11-01, where the demo begins to ask
+    assert MANIFEST["data"]["protocol"] == {"name": "next-basket", "split_ms": november_ms, "strict": False}
