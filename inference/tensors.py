@@ -92,7 +92,7 @@ RANKER_INPUTS: Final = (
         "pairs",
         "FP32",
         ("B", "K", 2 * SEEDS),
-        "how often, and closely, the candidate came after each seed, and before it (the last SEEDS); decayed counts",
+        "how often, and closely, the candidate came after each seed, and before it (the last SEEDS); in thousandths",
     ),
     Tensor("seeds", "FP32", ("B", SEEDS), "decayed count of the signals of each seed, the most telling first"),
     Tensor("item_ids", "INT32", ("B", "K"), "hashed id of the candidate, 1 to MAX_ID; 0 is padding"),

@@ -101,7 +101,7 @@ def _fit_lists(
                 schedule.step()
         history.append(ndcg(student, validation))
         progress(f"epoch {epoch + 1}: loss {np.mean(losses):.4f}, validation ndcg@{TOP} {history[-1]:.4f}")
-        if history[-1] >= max(history):
+        if history[-1] > max(history[:-1], default=-1.0):
             best = copy.deepcopy(student.state_dict())
         if len(history) - int(np.argmax(history)) > recipe.patience:
             break

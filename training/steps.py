@@ -13,6 +13,8 @@ from streams.features.user import SESSION_GAP_MS
 
 DEPTHS = {"view": 1, "click": 1, "rating": 1, "review": 1, "cart": 2, "purchase": 3}
 """Depth of a signal, 1 based in the order of the tensor contract's HEADS; a label of head h is depth > h."""
+LOOK_BACK = 100
+"""Steps of a visit that a later signal can still deepen; a robot's visit must not cost the square of its length."""
 
 
 @dataclass(slots=True)
@@ -35,7 +37,7 @@ def find_steps(signals: Iterable[Signal]) -> Iterator[Step]:
             yield from steps
             steps = []
         depth = DEPTHS[one.kind]
-        for step in steps:
+        for step in steps[-LOOK_BACK:]:
             if step.items.get(one.item_id, depth) < depth:
                 step.items[one.item_id] = depth
         basket = one.basket if one.kind == "purchase" else None

@@ -52,8 +52,8 @@ class Candidates:
 
     `items` are catalogue indices, `sources` indices into the names of the sources, `because` the item that explains
     it (-1: none), `fused` the blended score, `pairs` the normalised co-visitation of each seed with each candidate,
-    `forward` and `backward` its bare counts, `seeds` (S,) how popular the seeds are, `trend` and `popular` decayed
-    counts of the candidates, all in signals.
+    `forward` and `backward` its bare counts in thousandths; `seeds` (S,) says how popular the seeds are, `trend` and
+    `popular` are decayed counts of the candidates, in signals.
     """
 
     items: NDArray[np.int64]
