@@ -14,7 +14,7 @@ from streams.evaluation.base import Case, Signal
 from streams.evaluation.baselines.heuristic import Heuristic, Parameters
 from streams.evaluation.metrics import measure
 
-MAX_CASES = 6_000
+MAX_CASES = 12_000
 """Validation cases at most, drawn at random; more find the better of two close settings more often."""
 ROUNDS = 2
 _DAY_MS = 86_400_000.0
