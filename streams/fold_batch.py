@@ -14,11 +14,11 @@ from streams.contracts.slates import Slate
 from streams.decode import Decoded, Decoder, Record
 from streams.errors import BadEvent
 from streams.features.counts import count, new_counts
-from streams.features.user import EMPTY, UserState, current, fold, pack_state
+from streams.features.user import EMPTY, UserState, current, fold, pack_state, unpack_state
 from streams.outbox import Outbox
 from streams.push import Pushes
 from streams.recommend import Ask, Prepared, Recommender
-from streams.store.base import PRUNE_EVERY, Commit, Position
+from streams.store.base import PRUNE_EVERY, Commit, FeatureStore, Position
 from streams.users import UserCache
 
 CLOCK_SKEW_MS = 60_000
@@ -170,3 +170,20 @@ class PartitionBatch:
     def _refuse(self, record: Record, error: BadEvent) -> None:
         self._outbox.dead_letter(record, error)
         self._stats["dead_letters"] += 1
+
+
+async def read(batches: Sequence[PartitionBatch], decoder: Decoder, store: FeatureStore) -> None:
+    """Decode the batches, and load the states that are not cached, in one round trip.
+
+    Raises:
+        Unreachable: the store is away.
+    """
+    wanted = [(one.partition, user) for one in batches for user in one.decode(decoder)]
+    if not wanted:
+        return
+    loaded: dict[int, dict[str, UserState]] = {}
+    for (partition, user), packed in zip(wanted, await store.load(wanted), strict=True):
+        if packed is not None:
+            loaded.setdefault(partition, {})[user] = unpack_state(packed)
+    for one in batches:
+        one.loaded = loaded.get(one.partition, {})

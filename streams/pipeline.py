@@ -14,8 +14,8 @@ from inference.ranker import Ranker
 from streams.contracts.topics import EVENTS, ITEMS
 from streams.decode import Decoder, Record
 from streams.features.item import Catalogue
-from streams.features.user import FOLD_VERSION, UserState, unpack_state
-from streams.fold_batch import Owned, PartitionBatch
+from streams.features.user import FOLD_VERSION
+from streams.fold_batch import Owned, PartitionBatch, read
 from streams.push import Pushes
 from streams.recommend import Recommender
 from streams.retrieval.blend import Retriever, named_sources
@@ -143,7 +143,7 @@ class Pipeline:
         ):
             await self.refresh()
         batches = [PartitionBatch(self._owned[p], records, self._topic) for p, records in now.items()]
-        await self._read(batches)
+        await read(batches, self._decoder, self._store)
         for one in batches:
             one.fold(self._clock)
         await self._recommend(batches)
@@ -163,18 +163,6 @@ class Pipeline:
             if len(records) > room:
                 rest[p] = records[room:]
         return now, rest
-
-    async def _read(self, batches: Sequence[PartitionBatch]) -> None:
-        """Decode, and load the states that are not cached, in one round trip."""
-        wanted = [(one.partition, user) for one in batches for user in one.decode(self._decoder)]
-        if not wanted:
-            return
-        loaded: dict[int, dict[str, UserState]] = {}
-        for (partition, user), packed in zip(wanted, await self._store.load(wanted), strict=True):
-            if packed is not None:
-                loaded.setdefault(partition, {})[user] = unpack_state(packed)
-        for one in batches:
-            one.loaded = loaded.get(one.partition, {})
 
     async def _recommend(self, batches: Sequence[PartitionBatch]) -> None:
         """Answer the asks of all partitions with one ranker call."""

@@ -11,6 +11,7 @@ from streams.contracts import topics
 from streams.contracts.events import decode_event
 from streams.contracts.items import Item
 from streams.contracts.partition import partition_of
+from streams.contracts.wire import MAX_AT_MS
 from streams.decode import Record
 from streams.errors import BadEvent
 from streams.pipeline import Outcome, Pipeline
@@ -24,6 +25,13 @@ def offline_pipeline(settings: Settings, ranker: Ranker | None, store: MemorySto
     """Return a pipeline whose clock is the log's and whose state is in this process."""
     topic_ids = {settings.topic(name): TOPIC_ID for name in (topics.EVENTS, topics.ITEMS)}
     return Pipeline(store or MemoryStore(), ranker, settings, clock=lambda at_ms: at_ms, topic_ids=topic_ids)
+
+
+def offline_settings(settings: Settings) -> Settings:
+    """Return the settings under which a log is walked alone: one partition, nothing pushed, no clock to be ahead of."""
+    return settings.model_copy(
+        update={"partitions": 1, "snapshot_every_events": None, "push_on": frozenset(), "max_future_ms": MAX_AT_MS}
+    )
 
 
 def load_items(pipeline: Pipeline, items: Iterable[Item]) -> None:

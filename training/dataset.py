@@ -20,8 +20,9 @@ from streams.contracts import events as ev
 from streams.contracts.items import Item
 from streams.errors import Misuse
 from streams.evaluation.log import Entry, signal
+from streams.pipeline import Pipeline
 from streams.settings import Settings
-from streams.simulate import load_items, offline_pipeline, records, run
+from streams.simulate import load_items, offline_pipeline, offline_settings, records, run
 from training.lists import Lists, joined
 from training.recording import Recorder
 from training.sequences import Sequences
@@ -78,10 +79,7 @@ def build(
     """
     chosen = choose(find_steps(one for entry in entries() if (one := signal(entry)) is not None), limits, seed)
     sequences = Sequences.of((one for entry in entries() if (one := signal(entry)) is not None), chosen.train_from)
-    settings = settings.model_copy(
-        update={"partitions": 1, "snapshot_every_events": None, "push_on": frozenset(), "max_future_ms": 1 << 60}
-    )
-    pipeline = offline_pipeline(settings, None)
+    pipeline = offline_pipeline(offline_settings(settings), None)
     load_items(pipeline, items)
     recorder = Recorder(pipeline, {_request_id(number): one for number, one in chosen.wanted.items()}, seed)
     pipeline.recommender = recorder
@@ -102,7 +100,7 @@ def build(
 
 
 async def _walk(
-    pipeline: Any, recorder: Recorder, lines: Iterator[bytes], out: Path, progress: Callable[[int], None]
+    pipeline: Pipeline, recorder: Recorder, lines: Iterator[bytes], out: Path, progress: Callable[[int], None]
 ) -> Counter[str]:
     """Run a log with requests in it through the pipeline; return how many lists of each split were written."""
     lists, shards, done = Counter[str](), Counter[str](), 0

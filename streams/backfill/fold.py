@@ -16,8 +16,7 @@ from streams.contracts.slates import DeadLetter
 from streams.contracts.topics import DEAD_LETTERS
 from streams.decode import Decoder, Record
 from streams.errors import StreamrankError
-from streams.features.user import UserState, unpack_state
-from streams.fold_batch import Owned, PartitionBatch
+from streams.fold_batch import Owned, PartitionBatch, read
 from streams.push import Pushes
 from streams.settings import Settings
 from streams.store.base import PRUNE_EVERY, Commit, FeatureStore, Position
@@ -82,7 +81,7 @@ class PartitionFold:
         while self.waiting:
             taken = {p: self._next(p) for p, waiting in self._waiting.items() if waiting}
             batches = [PartitionBatch(self._owned[p], [r for _, r in some], self._topic) for p, some in taken.items()]
-            await self._read(batches)
+            await read(batches, self._decoder, self._store)
             for batch in batches:
                 batch.fold(lambda at_ms: at_ms)
             commits = [batch.commit(uuid.uuid4().hex, 0) for batch in batches]
@@ -97,18 +96,6 @@ class PartitionFold:
         del waiting[: len(taken)]
         self.waiting -= len(taken)
         return taken
-
-    async def _read(self, batches: Sequence[PartitionBatch]) -> None:
-        """Decode, and load the states that are not cached, in one round trip."""
-        wanted = [(batch.partition, user) for batch in batches for user in batch.decode(self._decoder)]
-        if not wanted:
-            return
-        loaded: dict[int, dict[str, UserState]] = {}
-        for (partition, user), packed in zip(wanted, await self._store.load(wanted), strict=True):
-            if packed is not None:
-                loaded.setdefault(partition, {})[user] = unpack_state(packed)
-        for batch in batches:
-            batch.loaded = loaded.get(batch.partition, {})
 
     async def _store_all(self, batches: Sequence[PartitionBatch], commits: Sequence[Commit]) -> None:
         answers = await self._store.commit([replace(one, outbox=()) for one in commits])

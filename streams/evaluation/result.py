@@ -4,7 +4,6 @@ Only `timing` tells of the run. `auc`, `log_loss` and `ece` are those of the pro
 head that the protocol is about; an item is positive if it is a target of its case.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -93,8 +92,3 @@ def _timing(outcome: Outcome) -> dict[str, float]:
         "seconds": round(outcome.seconds, 3),
         "peak_rss_bytes": outcome.peak_rss_bytes,
     }
-
-
-def without_timing(result: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what two runs of the same command agree about."""
-    return {name: value for name, value in result.items() if name != "timing"}

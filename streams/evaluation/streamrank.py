@@ -19,7 +19,7 @@ from inference.tensors import HEADS, MAX_BATCH_SIZE
 from streams.contracts import events as ev
 from streams.contracts.items import Item
 from streams.contracts.topics import EVENTS
-from streams.contracts.wire import MAX_AT_MS, MIN_AT_MS
+from streams.contracts.wire import MIN_AT_MS
 from streams.decode import Record
 from streams.errors import RankerUnavailable
 from streams.evaluation.base import Case
@@ -27,7 +27,7 @@ from streams.evaluation.log import Entry
 from streams.features.user import EMPTY, UserState, current, fold, unpack_state
 from streams.recommend import Ask, Prepared
 from streams.settings import Settings
-from streams.simulate import load_items, offline_pipeline
+from streams.simulate import load_items, offline_pipeline, offline_settings
 from streams.store.memory import MemoryStore
 
 BATCH_EVENTS = 500
@@ -62,10 +62,7 @@ class Streamrank:
         """`ranker` None leaves ranking to the blend of the sources."""
         self._store = MemoryStore()
         self._ranker = None if ranker is None else _Timed(ranker)
-        settings = settings.model_copy(
-            update={"partitions": 1, "snapshot_every_events": None, "push_on": frozenset(), "max_future_ms": MAX_AT_MS}
-        )
-        self._pipeline = offline_pipeline(settings, self._ranker, self._store)
+        self._pipeline = offline_pipeline(offline_settings(settings), self._ranker, self._store)
         load_items(self._pipeline, items)
         asyncio.run(self._open())
         self._waiting: list[Record] = []

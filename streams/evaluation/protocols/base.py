@@ -52,6 +52,12 @@ def refuse(chosen: Chosen, *names: str) -> None:
             raise Misuse(_ONLY[name])
 
 
+def earlier_ms(log: Log, split_ms: int) -> int:
+    """Return where the last part of what comes before a split begins."""
+    first_ms, _ = log.span_ms()
+    return split_ms - max(1, int((split_ms - first_ms) * LAST_PART))
+
+
 class Protocol(Interface):
     """A way to make cases of a log."""
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from streams.errors import Misuse
 from streams.evaluation.base import Case
 from streams.evaluation.log import Entry, Log, signal
-from streams.evaluation.protocols.base import LAST_PART, Chosen, Histories, refuse
+from streams.evaluation.protocols.base import LAST_PART, Chosen, Histories, earlier_ms, refuse
 
 
 class NextBasket:
@@ -45,9 +45,7 @@ class NextBasket:
     def before(self, log: Log) -> "NextBasket":
         """Split what comes before the split, a tenth of its time earlier."""
         split_ms = self._split_ms(log)
-        first_ms, _ = log.span_ms()
-        earlier_ms = split_ms - max(1, int((split_ms - first_ms) * LAST_PART))
-        return NextBasket(Chosen(split_ms=earlier_ms, masked=self._chosen.masked), split_ms)
+        return NextBasket(Chosen(split_ms=earlier_ms(log, split_ms), masked=self._chosen.masked), split_ms)
 
     def _split_ms(self, log: Log) -> int:
         if self._chosen.split_ms is not None:

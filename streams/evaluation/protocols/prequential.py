@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from streams.errors import Misuse
 from streams.evaluation.base import Case
 from streams.evaluation.log import Entry, Log, signal
-from streams.evaluation.protocols.base import LAST_PART, Chosen, Histories, refuse
+from streams.evaluation.protocols.base import Chosen, Histories, earlier_ms, refuse
 
 
 class Prequential:
@@ -43,7 +43,5 @@ class Prequential:
         """Predict the last tenth of the time before the split."""
         if self._chosen.split_ms is None:
             raise Misuse("--fit: prequential predicts from the first event on: give it a --split")
-        first_ms, _ = log.span_ms()
         split_ms = self._chosen.split_ms
-        earlier_ms = split_ms - max(1, int((split_ms - first_ms) * LAST_PART))
-        return Prequential(Chosen(split_ms=earlier_ms, masked=self._chosen.masked), split_ms)
+        return Prequential(Chosen(split_ms=earlier_ms(log, split_ms), masked=self._chosen.masked), split_ms)

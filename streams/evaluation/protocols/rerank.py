@@ -10,7 +10,7 @@ from streams.contracts import events as ev
 from streams.errors import Misuse
 from streams.evaluation.base import Case
 from streams.evaluation.log import Entry, Log, signal
-from streams.evaluation.protocols.base import LAST_PART, Chosen, Histories, refuse
+from streams.evaluation.protocols.base import Chosen, Histories, earlier_ms, refuse
 
 _Touch = tuple[int, str, str]
 """A signal's line, item and kind."""
@@ -52,10 +52,8 @@ class Rerank:
         """Score the last tenth of the time before the split."""
         if self._chosen.split_ms is None:
             raise Misuse("--fit: rerank scores from the first event on: give it a --split")
-        first_ms, _ = log.span_ms()
         split_ms = self._chosen.split_ms
-        earlier_ms = split_ms - max(1, int((split_ms - first_ms) * LAST_PART))
-        return Rerank(Chosen(split_ms=earlier_ms), split_ms)
+        return Rerank(Chosen(split_ms=earlier_ms(log, split_ms)), split_ms)
 
     def _touched(self, log: Log) -> dict[str, list[_Touch]]:
         """Return the signals of each request, in order."""
