@@ -18,6 +18,7 @@ from streams.features.user import FOLD_VERSION
 from streams.fold_batch import Owned, PartitionBatch, read
 from streams.push import Pushes
 from streams.recommend import Recommender
+from streams.rehearsal import rehearse
 from streams.retrieval.blend import Retriever, named_sources
 from streams.retrieval.counters import Counters
 from streams.settings import Settings
@@ -84,7 +85,7 @@ class Pipeline:
         return {p: owned.position.watermark_ms for p, owned in self._owned.items()}
 
     async def start(self) -> None:
-        """Claim the namespace and load catalogue and counters.
+        """Claim the namespace and load catalogue and counters; compile what requests need, so that none waits for it.
 
         Raises:
             StoreMismatch: the namespace belongs to another partition count or fold version.
@@ -96,6 +97,7 @@ class Pipeline:
             topic_ids=self._topic_ids,
         )
         self._epoch = epochs[EVENTS]
+        rehearse()
         await self._snapshot.load()
 
     async def assign(self, partitions: Iterable[int]) -> dict[int, Position]:

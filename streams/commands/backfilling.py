@@ -9,12 +9,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from streams.backfill.run import Backfill, Filled
-from streams.commands.options import json_option, with_settings, write_json
+from streams.commands.options import SHOWN_REJECTS, json_option, with_settings, write_json
 from streams.event_log import EVENTS, ITEMS, find_file
 from streams.settings import Settings
-
-SHOWN_REJECTS = 5
-"""So many rejected lines are named; the others are only counted."""
 
 
 @click.command(short_help="Fold a log straight into an empty Redis namespace.")

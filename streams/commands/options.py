@@ -14,6 +14,9 @@ from streams.errors import Misuse
 from streams.logs import configure
 from streams.settings import load_settings
 
+SHOWN_REJECTS = 5
+"""So many rejected lines are named; the others are only counted."""
+
 config_option = click.option(
     "--config", type=click.Path(path_type=Path, dir_okay=False), help="TOML file with settings."
 )

@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from streams.commands.options import json_option, with_settings, write_json
+from streams.commands.options import SHOWN_REJECTS, json_option, with_settings, write_json
 from streams.commands.values import Moment, Rounds, Speed
 from streams.contracts import events as ev
 from streams.contracts import topics
@@ -19,8 +19,6 @@ from streams.event_log import EVENTS, ITEMS, EventLog, find_file
 from streams.replay import Counts, Plan, Replay, Selection, Span, Timeline, span_of
 from streams.settings import Settings
 
-SHOWN_REJECTS = 5
-"""So many rejected lines are named; the others are only counted."""
 TYPES = [kind.__struct_config__.tag for kind in get_args(ev.UserEvent) if kind is not ev.Absorb]
 _TELL_EVERY = 5_000
 

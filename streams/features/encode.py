@@ -42,8 +42,9 @@ class History:
     @classmethod
     def of(cls, state: UserState, catalogue: Catalogue) -> "History":
         """Join a state with the catalogue."""
-        words = np.fromiter(state.items.values(), np.uint64, len(state.items))[::-1]
-        return cls(catalogue.indices_of(state.items)[::-1], t.unpack_all(words))
+        # The latest first, and contiguous: for another layout all that reads them would be compiled once more.
+        words = np.fromiter(reversed(state.items.values()), np.uint64, len(state.items))
+        return cls(catalogue.indices_of(reversed(state.items)), t.unpack_all(words))
 
 
 @dataclass(frozen=True, slots=True)
