@@ -1,6 +1,7 @@
 """The one order of everything that is ranked: by score, ties by the items' digests, the same in every process.
 
-A heap keeps the best so far, the worst of them on top (Williams, 1964); O(N log limit).
+Quickselect, then quicksort of what is kept (Hoare, "Algorithm 65: Find" and "Algorithm 64: Quicksort", 1961), with the
+median of three as pivot and insertion sort for short runs; O(N + limit log limit).
 """
 
 import numpy as np
@@ -8,50 +9,89 @@ from numpy.typing import NDArray
 
 from streams.compiled import compiled
 
+_SHORT = 12
+"""Places of a run that insertion sort takes."""
+_STACK = 64
+"""Runs that may wait to be sorted: the shorter half goes first, so 2**_STACK scores would fit."""
+
 
 @compiled
 def best(scores: NDArray[np.float64], digests: NDArray[np.uint64], limit: int) -> NDArray[np.int64]:
     """Return the places of the best `limit` of `scores` (N,), ties by `digests` (N,) ascending; in no useful order."""
-    size = min(limit, len(scores))
-    heap = np.arange(size)
-    for top in range(size // 2 - 1, -1, -1):
-        _sink(heap, top, size, scores, digests)
-    for n in range(size, len(scores)):
-        if size and _worse(heap[0], n, scores, digests):
-            heap[0] = n
-            _sink(heap, 0, size, scores, digests)
-    return heap
+    order = np.arange(len(scores))
+    if limit <= 0:
+        return order[:0]
+    low, high = 0, len(scores) - 1
+    while limit <= high and high - low > _SHORT:
+        left, right = _split(order, low, high, scores, digests)
+        if limit - 1 <= left:
+            high = left
+        elif limit - 1 >= right:
+            low = right
+        else:
+            return order[:limit]
+    if limit <= high:
+        _insert(order, low, high, scores, digests)
+    return order[:limit]
 
 
 @compiled
 def best_first(scores: NDArray[np.float64], digests: NDArray[np.uint64], limit: int) -> NDArray[np.int64]:
     """Return the places of the best `limit` of `scores` (N,), the highest first, ties by `digests` (N,) ascending."""
-    heap = best(scores, digests, limit)
-    for end in range(len(heap) - 1, 0, -1):
-        heap[0], heap[end] = heap[end], heap[0]
-        _sink(heap, 0, end, scores, digests)
-    return heap
+    order = best(scores, digests, limit)
+    waiting = np.empty((_STACK, 2), np.int64)
+    waiting[0, 0], waiting[0, 1] = 0, len(order) - 1
+    size = 1
+    while size:
+        size -= 1
+        low, high = waiting[size]
+        while high - low > _SHORT:
+            left, right = _split(order, low, high, scores, digests)
+            if left - low > high - right:
+                waiting[size, 0], waiting[size, 1] = low, left
+                low = right
+            else:
+                waiting[size, 0], waiting[size, 1] = right, high
+                high = left
+            size += 1
+        _insert(order, low, high, scores, digests)
+    return order
 
 
 @compiled
-def _worse(a: int, b: int, scores: NDArray[np.float64], digests: NDArray[np.uint64]) -> bool:
-    return bool(scores[a] < scores[b] or (scores[a] == scores[b] and digests[a] > digests[b]))
+def _before(a: int, b: int, scores: NDArray[np.float64], digests: NDArray[np.uint64]) -> bool:
+    return bool(scores[a] > scores[b] or (scores[a] == scores[b] and digests[a] < digests[b]))
 
 
 @compiled
-def _sink(
-    heap: NDArray[np.int64], place: int, size: int, scores: NDArray[np.float64], digests: NDArray[np.uint64]
+def _split(
+    order: NDArray[np.int64], low: int, high: int, scores: NDArray[np.float64], digests: NDArray[np.uint64]
+) -> tuple[int, int]:
+    """Part the run into what comes before a pivot and what comes after; return where the one ends, the other begins."""
+    middle = (low + high) >> 1
+    for a, b in ((low, middle), (low, high), (middle, high)):
+        if _before(order[b], order[a], scores, digests):
+            order[a], order[b] = order[b], order[a]
+    pivot = order[middle]
+    while low <= high:
+        while _before(order[low], pivot, scores, digests):
+            low += 1
+        while _before(pivot, order[high], scores, digests):
+            high -= 1
+        if low <= high:
+            order[low], order[high] = order[high], order[low]
+            low, high = low + 1, high - 1
+    return high, low
+
+
+@compiled
+def _insert(
+    order: NDArray[np.int64], low: int, high: int, scores: NDArray[np.float64], digests: NDArray[np.uint64]
 ) -> None:
-    """Let the entry at `place` sink below those that are worse, within the first `size` of the heap."""
-    entry = heap[place]
-    while True:
-        below = 2 * place + 1
-        if below >= size:
-            break
-        if below + 1 < size and _worse(heap[below + 1], heap[below], scores, digests):
-            below += 1
-        if not _worse(heap[below], entry, scores, digests):
-            break
-        heap[place] = heap[below]
-        place = below
-    heap[place] = entry
+    """Sort a short run."""
+    for at in range(low + 1, high + 1):
+        entry, place = order[at], at
+        while place > low and _before(entry, order[place - 1], scores, digests):
+            order[place] = order[place - 1]
+            place -= 1
+        order[place] = entry

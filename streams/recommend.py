@@ -16,7 +16,7 @@ from inference.tensors import FEATURES, HISTORY, SEEDS
 from streams.contracts.events import Request
 from streams.contracts.slates import ServedBy, Slate
 from streams.errors import RankerUnavailable
-from streams.features.encode import Candidates, History, features, hashed, history_ids
+from streams.features.encode import Candidates, History, features, history_ids
 from streams.features.item import Catalogue
 from streams.features.user import UserState
 from streams.retrieval.base import Asked
@@ -123,10 +123,9 @@ class Recommender:
             size = len(one.candidates.items)
             found = one.candidates
             inputs.features[row, :size] = one.features
-            inputs.pairs[row, :size, : len(found.seeds)] = found.forward.T
-            inputs.pairs[row, :size, SEEDS : SEEDS + len(found.seeds)] = found.backward.T
+            inputs.pairs[row, :size] = found.counts
             inputs.seeds[row, : len(found.seeds)] = found.seeds
-            inputs.item_ids[row, :size] = hashed(self.catalogue.digest[found.items])
+            inputs.item_ids[row, :size] = self.catalogue.hashed[found.items]
             inputs.history_ids[row] = history_ids(one.history, self.catalogue)
         return inputs
 

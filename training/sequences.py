@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streams.evaluation.base import Signal
-from streams.features.encode import hashed
-from streams.features.item import digest_of
+from streams.features.item import digest_of, hashed_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +46,7 @@ class Sequences:
                 early[one.user_id] = len(sequence)
         sizes = [len(sequence) for sequence in users.values()]
         return cls(
-            ids=hashed(np.array([digest_of(item) for item in numbers], np.uint64)),
+            ids=np.array([hashed_id(digest_of(item)) for item in numbers], np.int32),
             items=np.concatenate([np.frombuffer(sequence, np.int32) for sequence in users.values()]),
             offsets=np.concatenate(([0], np.cumsum(sizes))),
             early=np.array([early.get(user, 0) for user in users], np.int64),

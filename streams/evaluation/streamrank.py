@@ -124,9 +124,7 @@ class Streamrank:
         """Answer cases as of now."""
         self.prepare()
         began = time.perf_counter()
-        answers: list[Answer] = []
-        for start in range(0, len(cases), MAX_BATCH_SIZE):
-            answers += asyncio.run(self._rank(cases[start : start + MAX_BATCH_SIZE], k))
+        answers = asyncio.run(self._rank_all(cases, k))
         self.rank_seconds += time.perf_counter() - began
         return answers
 
@@ -146,6 +144,10 @@ class Streamrank:
                     absorb = ev.decode_event(message.value)
                     self._put((message.key or b"").decode(), message.value, absorb.at_ms or MIN_AT_MS)
             batch = outcome.rest
+
+    async def _rank_all(self, cases: Sequence[Case], k: int) -> list[Answer]:
+        parts = range(0, len(cases), MAX_BATCH_SIZE)
+        return [answer for start in parts for answer in await self._rank(cases[start : start + MAX_BATCH_SIZE], k)]
 
     async def _rank(self, cases: Sequence[Case], k: int) -> list[Answer]:
         recommender = self._pipeline.recommender
@@ -172,9 +174,8 @@ class Streamrank:
         return answers
 
     def _ceiling(self, one: Prepared, case: Case) -> float:
-        index = self._pipeline.catalogue.index
-        wanted = np.array([index.get(item, -1) for item in case.targets])
-        return float(np.isin(wanted, one.candidates.items).mean())
+        index, found = self._pipeline.catalogue.index, set(one.candidates.items.tolist())
+        return sum(index.get(item, -1) in found for item in case.targets) / len(case.targets)
 
 
 class _Timed:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.tensors import FEATURES, HISTORY, MAX_ID, SEEDS
+from inference.tensors import FEATURES, HISTORY, SEEDS
 from streams.compiled import compiled
 from streams.features import touch as t
 from streams.features.item import LEVELS, NO_CODE, Catalogue
@@ -49,12 +49,12 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """What retrieval found, best first, shapes (K,) and (S, K) for S seeds.
+    """What retrieval found, best first, K candidates from S seeds.
 
-    `items` are catalogue indices, `sources` indices into the names of the sources, `because` the item that explains
-    it (-1: none), `fused` the blended score, `pairs` the normalised co-visitation of each seed with each candidate,
-    `forward` and `backward` its bare counts in thousandths; `seeds` (S,) says how popular the seeds are, `trend` and
-    `popular` are decayed counts of the candidates, in signals.
+    `items` (K,) are catalogue indices, `sources` (K,) indices into the names of the sources, `because` (K,) the item
+    that explains it (-1: none), `fused` (K,) the blended score. `pairs` (K, SEEDS) is the normalised co-visitation with
+    each seed, `counts` (K, 2 * SEEDS) its bare counts in thousandths as the tensor contract has them; `seeds` (S,) says
+    how popular the seeds are, in signals. `log_trend` and `log_popular` (K,) are of the candidates' decayed counts.
     """
 
     items: NDArray[np.int64]
@@ -62,23 +62,17 @@ class Candidates:
     because: NDArray[np.int64]
     fused: Array
     pairs: Array
-    forward: Array
-    backward: Array
+    counts: NDArray[np.float32]
     seeds: Array
-    trend: Array
-    popular: Array
-
-
-def hashed(digest: NDArray[np.uint64]) -> NDArray[np.int32]:
-    """Return the hashed ids of items, from 1 up; 0 is padding."""
-    return (digest % np.uint64(MAX_ID) + np.uint64(1)).astype(np.int32)
+    log_trend: Array
+    log_popular: Array
 
 
 def history_ids(history: History, catalogue: Catalogue) -> NDArray[np.int32]:
     """Return the hashed ids of the latest items, shape (HISTORY,), padded with 0."""
     ids = np.zeros(HISTORY, np.int32)
     latest = history.items[:HISTORY]
-    ids[: len(latest)] = hashed(catalogue.digest[latest])
+    ids[: len(latest)] = catalogue.hashed[latest]
     return ids
 
 
@@ -96,18 +90,17 @@ def features(
 
     `slots` is scratch, shape (>= len(catalogue),), all -1, and is left so.
     """
-    encoded = np.zeros((len(candidates.items), len(FEATURES)), np.float32)
-    items, own = candidates.items, history.items
-    _own(encoded, items, own, *history.touches, state.baskets, t.minutes(at_ms), slots)
-    _goes_with(encoded, candidates.pairs, candidates.popular, candidates.trend, candidates.fused)
-    weights = 0.2 + history.touches.rate
-    for level in range(LEVELS):
-        _share(encoded, _CATEGORY + level, catalogue.category[:, level], items, own, weights)
-    _share(encoded, _BRAND, catalogue.brand, items, own, weights)
-    _price_and_age(encoded, items, own, catalogue.log_price, catalogue.created_ms, at_ms)
+    found = candidates
+    encoded = np.zeros((len(found.items), len(FEATURES)), np.float32)
+    _own(encoded, found.items, history.items, *history.touches, state.baskets, t.minutes(at_ms), slots)
+    _goes_with(encoded, found.pairs, found.log_popular, found.log_trend, found.fused)
+    _alike(
+        encoded, found.items, history.items, history.touches.rate, catalogue.category, catalogue.brand,
+        catalogue.log_price, catalogue.created_ms, at_ms,
+    )  # fmt: skip
     encoded[:, _USER:] = (
-        np.log1p(state.baskets),
-        np.log1p(len(state.items)),
+        math.log1p(state.baskets),
+        math.log1p(len(state.items)),
         _away(history, at_ms),
         kind == "similar",
         kind == "bundle",
@@ -168,24 +161,44 @@ def _own(
 
 
 @compiled
-def _goes_with(encoded: NDArray[np.float32], pairs: Array, popular: Array, trend: Array, fused: Array) -> None:
-    """Write how each candidate (K,) goes with the latest items, `pairs` (S, K), and how popular it is."""
+def _goes_with(encoded: NDArray[np.float32], pairs: Array, log_popular: Array, log_trend: Array, fused: Array) -> None:
+    """Write how each candidate (K,) goes with the latest items, `pairs` (K, SEEDS), and how popular it is."""
     for k in range(len(fused)):
         total, best, hits = 0.0, 0.0, 0
-        for seed in range(len(pairs)):
-            says = pairs[seed, k]
+        for seed in range(SEEDS):
+            says = pairs[k, seed]
             if says > 0.0:
                 total, best, hits = total + says, max(best, says), hits + 1
                 if seed < _SEPARATE:
                     encoded[k, _PAIRS + 1 + seed] = math.log1p(says)
-        encoded[k, _PAIRS] = math.log1p(total)
-        encoded[k, _PAIRS + 4] = math.log1p(best)
-        encoded[k, _PAIRS + 5] = hits / SEEDS
-        log_popular, log_trend = math.log1p(popular[k]), math.log1p(trend[k])
-        encoded[k, _DEMAND] = log_popular
-        encoded[k, _DEMAND + 1] = log_trend
-        encoded[k, _DEMAND + 2] = log_trend - log_popular
+        if hits:
+            encoded[k, _PAIRS] = log_total = math.log1p(total)
+            encoded[k, _PAIRS + 4] = math.log1p(best) if hits > 1 else log_total
+            encoded[k, _PAIRS + 5] = hits / SEEDS
+        encoded[k, _DEMAND] = log_popular[k]
+        encoded[k, _DEMAND + 1] = log_trend[k]
+        encoded[k, _DEMAND + 2] = log_trend[k] - log_popular[k]
         encoded[k, _DEMAND + 3] = math.log1p(100.0 * fused[k])
+
+
+@compiled
+def _alike(
+    encoded: NDArray[np.float32],
+    items: NDArray[np.int64],
+    own: NDArray[np.int64],
+    rate: Array,
+    category: NDArray[np.int32],
+    brand: NDArray[np.int32],
+    log_price: NDArray[np.float32],
+    created_ms: NDArray[np.int64],
+    at_ms: int,
+) -> None:
+    """Write how each candidate (K,) is like what the user had, `own` (N,) at `rate` (N,): kind, brand, price, age."""
+    weights = 0.2 + rate
+    for level in range(LEVELS):
+        _share(encoded, _CATEGORY + level, category[:, level], items, own, weights)
+    _share(encoded, _BRAND, brand, items, own, weights)
+    _price_and_age(encoded, items, own, log_price, created_ms, at_ms)
 
 
 @compiled

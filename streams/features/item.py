@@ -11,6 +11,7 @@ from collections.abc import Iterable, Set
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.tensors import MAX_ID
 from streams.contracts.items import Item
 
 LEVELS = 3
@@ -30,7 +31,7 @@ class Catalogue:
         self.titles: list[str] = []
         self.categories: list[tuple[str, ...]] = []
         self.codes: dict[tuple[str, ...] | str, int] = {}
-        self.code_digests: list[int] = [0]
+        self.code_digests = np.zeros(_FIRST_SIZE, np.uint64)
         self.codes_by_name: dict[str, set[int]] = {}
         self._by_category: dict[int, set[int]] = {}
         self._members: dict[int, NDArray[np.int64]] = {}
@@ -46,6 +47,7 @@ class Catalogue:
         self.category = np.zeros((_FIRST_SIZE, LEVELS), np.int32)
         self.brand = np.zeros(_FIRST_SIZE, np.int32)
         self.digest = np.zeros(_FIRST_SIZE, np.uint64)
+        self.hashed = np.zeros(_FIRST_SIZE, np.int32)
 
     def __len__(self) -> int:
         """Return how many indices are taken."""
@@ -99,7 +101,8 @@ class Catalogue:
                 self._grow()
             self.servable[i] = self.in_stock[i] = True
             self.price[i] = self.log_price[i] = np.nan
-            self.digest[i] = digest_of(item_id)
+            self.digest[i] = digest = digest_of(item_id)
+            self.hashed[i] = hashed_id(digest)
         return i
 
     def indices_of(self, item_ids: Iterable[str]) -> NDArray[np.int64]:
@@ -126,7 +129,9 @@ class Catalogue:
         code = self.codes.get(name)
         if code is None:
             code = self.codes[name] = len(self.codes) + 1
-            self.code_digests.append(digest_of("\0".join(name)))
+            if code == len(self.code_digests):
+                self.code_digests = np.concatenate((self.code_digests, np.zeros(code, np.uint64)))
+            self.code_digests[code] = digest_of("\0".join(name))
             if isinstance(name, tuple):
                 self.codes_by_name.setdefault(name[-1], set()).add(code)
         return code
@@ -157,6 +162,11 @@ class Catalogue:
 def words(text: str) -> set[str]:
     """Return the words of a title or query, lower case."""
     return set(_WORD.findall(text.lower()))
+
+
+def hashed_id(digest: int) -> int:
+    """Return the id by which rankers know an item, from 1 to MAX_ID; 0 is padding."""
+    return digest % MAX_ID + 1
 
 
 def digest_of(item_id: str) -> int:

@@ -43,9 +43,11 @@ class Found(NamedTuple):
     @classmethod
     def of(cls, items: NDArray[np.int64]) -> "Found":
         """Candidates that no other item led to."""
-        return cls(items, np.full(len(items), -1, np.int64))
+        return cls(items, _NO_ITEM[: len(items)] if len(items) <= len(_NO_ITEM) else np.full(len(items), -1, np.int64))
 
 
+_NO_ITEM = np.full(1_024, -1, np.int64)
+"""Shared by most sources' answers, so don't write to it."""
 NOTHING = Found.of(np.empty(0, np.int64))
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.tensors import SEEDS
 from streams.compiled import compiled
 from streams.errors import Misuse
 from streams.features.encode import Candidates
@@ -18,6 +19,8 @@ from streams.retrieval.base import NOTHING, Asked, CandidateSource, Found
 from streams.retrieval.covisit import Covisit
 from streams.retrieval.filters import allowed
 from streams.retrieval.floor import Floor
+from streams.retrieval.pairs import AFTER, BEFORE
+from streams.retrieval.popularity import UNIT
 from streams.retrieval.repeat import Repeat
 from streams.retrieval.title import TitleWords
 from streams.retrieval.trending import Best, TrendingInCategory
@@ -64,6 +67,7 @@ class Retriever:
         self.limit = limit
         self._sources = default_sources() if sources is None else tuple(sources)
         self.source_names = [source.name for source in self._sources] + [GIVEN]
+        self._weights = np.array([*(source.weight for source in self._sources), 1.0])
         self.slots = np.full(1024, -1, np.int32)
 
     def find(self, asked: Asked) -> Candidates:
@@ -86,68 +90,55 @@ class Retriever:
             self.slots = np.full(2 * size, -1, np.int32)
 
     def _blend(self, asked: Asked, found: dict[int, Found]) -> Candidates:
-        items = np.concatenate([f.items for f in found.values()])
-        offsets = np.zeros(len(found) + 1, np.int64)
-        np.cumsum([len(f.items) for f in found.values()], out=offsets[1:])
-        weights = np.array([self._weight(number) for number in found])
-        unique, fused, loudest, by = _fuse(items, offsets, weights, self.slots)
-        ok = np.flatnonzero(allowed(asked, unique))
-        limit = len(ok) if asked.request.kind == "rerank" else self.limit
-        best = ok[best_first(fused[ok], asked.catalogue.digest[unique[ok]], limit)]
-        because = np.concatenate([f.because for f in found.values()])[loudest[best]]
-        return self._candidates(asked, unique[best], np.array(list(found))[by[best]], because, fused[best])
-
-    def _candidates(
-        self,
-        asked: Asked,
-        items: NDArray[np.int64],
-        sources: NDArray[np.int64],
-        because: NDArray[np.int64],
-        fused: NDArray[np.float64],
-    ) -> Candidates:
-        size = len(asked.catalogue)
-        popularity = asked.counters.popularity
+        items, sizes = np.concatenate([f.items for f in found.values()]), [len(f.items) for f in found.values()]
+        limit = len(items) if asked.request.kind == "rerank" else self.limit
+        chosen, sources, loudest, fused = _fuse(
+            items, allowed(asked, items), np.array(sizes), np.array(list(found)), self._weights, limit,
+            asked.catalogue.digest, self.slots,
+        )  # fmt: skip
+        because = np.concatenate([f.because for f in found.values()])[loudest]
+        popularity, size, goes_with = asked.counters.popularity, len(asked.catalogue), asked.related
+        pairs, counts = _spread(
+            goes_with.items, goes_with.place, goes_with.sizes, goes_with.score, goes_with.rows, chosen, self.slots
+        )
         return Candidates(
-            items=items,
+            items=chosen,
             sources=sources,
             because=because,
             fused=fused,
-            **self._pairs(asked, items),
-            trend=popularity.counts("trend", size)[items] / (1 << 16),
-            popular=popularity.counts("popular", size)[items] / (1 << 16),
+            pairs=pairs,
+            counts=counts,
+            seeds=popularity.counts("popular", size)[asked.seeds] / UNIT,
+            log_trend=popularity.logs("trend", size)[chosen],
+            log_popular=popularity.logs("popular", size)[chosen],
         )
-
-    def _pairs(self, asked: Asked, items: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
-        """Return the co-visitation of each seed with each candidate, three times (S, K), and `seeds` (S,)."""
-        found = asked.related
-        pairs, forward, backward = (np.zeros((len(asked.seeds), len(items))) for _ in range(3))
-        _spread(
-            found.items, found.place, found.offsets, items, self.slots,
-            found.score, found.forward, found.backward, pairs, forward, backward,
-        )  # fmt: skip
-        return {"pairs": pairs, "forward": forward, "backward": backward, "seeds": found.popular}
-
-    def _weight(self, number: int) -> float:
-        return self._sources[number].weight if number < len(self._sources) else 1.0
 
 
 @compiled
 def _fuse(
     items: NDArray[np.int64],
-    offsets: NDArray[np.int64],
+    ok: NDArray[np.bool_],
+    sizes: NDArray[np.int64],
+    numbers: NDArray[np.int64],
     weights: NDArray[np.float64],
+    limit: int,
+    digest: NDArray[np.uint64],
     slots: NDArray[np.int32],
-) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
-    """Fuse the lists from `offsets`[s] to `offsets`[s + 1] of `items` (N,), of weight `weights` (S,).
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Fuse lists that lie one behind the other in `items` (N,), of `sizes` (L,), by the sources `numbers` (L,).
 
-    Returns the different items (U,), their scores, the place in `items` that says most for each, and its list.
+    Returns, of the best `limit` items that are `ok` (N,), the best first: the items, the source that says most for
+    each, where in `items` it says so, and the scores.
     """
-    size, found = len(items), 0
+    size, found, end = len(items), 0, 0
     unique, fused, best = np.empty(size, np.int64), np.zeros(size), np.zeros(size)
     loudest, by, last = np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size, np.int64)
-    for source in range(len(weights)):
-        for n in range(offsets[source], offsets[source + 1]):
-            says = weights[source] / (RANK_OFFSET + (n - offsets[source]))
+    for place in range(len(sizes)):
+        source, start, end = numbers[place], end, end + sizes[place]
+        for n in range(start, end):
+            if not ok[n]:
+                continue
+            says = weights[source] / (RANK_OFFSET + (n - start))
             at = slots[items[n]]
             if at < 0:
                 at = slots[items[n]] = found
@@ -161,33 +152,33 @@ def _fuse(
                 best[at], loudest[at], by[at] = says, n, source
     for at in range(found):
         slots[unique[at]] = -1
-    return unique[:found], fused[:found], loudest[:found], by[:found]
+    chosen = best_first(fused[:found], digest[unique[:found]], limit)
+    return unique[chosen], by[chosen], loudest[chosen], fused[chosen]
 
 
 @compiled
 def _spread(
     found: NDArray[np.int64],
     place: NDArray[np.int32],
-    offsets: NDArray[np.int64],
+    sizes: NDArray[np.int64],
+    score: NDArray[np.float64],
+    rows: NDArray[np.float64],
     candidates: NDArray[np.int64],
     slots: NDArray[np.int32],
-    score: NDArray[np.float64],
-    forward: NDArray[np.float64],
-    backward: NDArray[np.float64],
-    pairs: NDArray[np.float64],
-    after: NDArray[np.float64],
-    before: NDArray[np.float64],
-) -> None:
-    """Write `score`, `forward` and `backward` of each seed for each candidate (K,) into the last three, (S, K).
-
-    All others but `slots` are of `Related`.
-    """
+) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+    """Return `pairs` and `counts` of `Candidates`; all arguments but the last two are of `Related`."""
+    pairs = np.zeros((len(candidates), SEEDS))
+    counts = np.zeros((len(candidates), 2 * SEEDS), np.float32)
     for k in range(len(candidates)):
         slots[candidates[k]] = k
-    for seed in range(len(offsets) - 1):
-        for n in range(offsets[seed], offsets[seed + 1]):
+    end = 0
+    for seed in range(len(sizes)):
+        start, end = end, end + sizes[seed]
+        for n in range(start, end):
             k = slots[found[place[n]]]
             if k >= 0:
-                pairs[seed, k], after[seed, k], before[seed, k] = score[n], forward[n], backward[n]
+                pairs[k, seed] = score[n]
+                counts[k, seed], counts[k, SEEDS + seed] = rows[n, AFTER], rows[n, BEFORE]
     for k in range(len(candidates)):
         slots[candidates[k]] = -1
+    return pairs, counts

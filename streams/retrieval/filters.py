@@ -12,7 +12,7 @@ from streams.retrieval.base import Asked
 def allowed(asked: Asked, items: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Return for each item (N,) whether the request allows it."""
     catalogue, filters = asked.catalogue, asked.request.filters
-    ok: NDArray[np.bool_] = catalogue.servable[items].copy()
+    ok: NDArray[np.bool_] = catalogue.servable[items]
     if filters.in_stock:
         ok &= catalogue.in_stock[items]
     if filters.category:
@@ -45,6 +45,7 @@ def _unwanted(asked: Asked) -> NDArray[np.int64]:
     named = request.filters.exclude + basket(request, asked.state)
     if request.kind == "similar" and request.item_id is not None:
         named.append(request.item_id)
-    indices = [known[item] for item in named if item in known]
-    disliked = asked.history.items[asked.history.touches.signal == t.DISLIKED]
-    return np.concatenate((np.array(indices, np.int64), disliked))
+    disliked: NDArray[np.int64] = asked.history.items[asked.history.touches.signal == t.DISLIKED]
+    if not named:
+        return disliked
+    return np.concatenate((np.array([known[item] for item in named if item in known], np.int64), disliked))

@@ -5,8 +5,6 @@ two arrays, 12 bytes an entry and some room to grow: a row is a sorted slice, wh
 its room. All sums are of integers, hence the same in whatever order the changes came.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,20 +27,9 @@ _OTHER_SHIFT, _BACKWARD, _MONTH_SHIFT, _MONTH_MASK = 31, 1 << 30, 16, (1 << 14) 
 _MAX_VALUE = 2**31 - 1
 _FIRST_ROOM, _FIRST_ENTRIES, _FIRST_ROWS = 4, 1 << 12, 1 << 10
 _START, _SIZE, _ROOM = range(3)
-
-
-class Neighbours(NamedTuple):
-    """What goes with an item: `items` by index, ascending, and what each counts, decayed to now; shape (N,) each.
-
-    `forward` says how often, and how closely, it came after the item, `backward` how it came before; `weights` are both
-    together, `damped` those to the power of DAMP.
-    """
-
-    items: NDArray[np.int64]
-    forward: NDArray[np.float64]
-    backward: NDArray[np.float64]
-    weights: NDArray[np.float64]
-    damped: NDArray[np.float64]
+ITEM, AFTER, BEFORE, DAMPED = range(4)
+"""Columns of neighbours: the item by index; how often, and how closely, it came after, and before, decayed to now; and
+both together, with FORWARD and DAMP."""
 
 
 class Pairs:
@@ -54,7 +41,7 @@ class Pairs:
         self._used = 0
         self._rows = np.zeros((_FIRST_ROWS, 3), np.int64)
         self._fresh = np.zeros(_FIRST_ROWS, bool)
-        self._read: dict[int, Neighbours] = {}
+        self._read: dict[int, NDArray[np.float64]] = {}
         self._month = 0
 
     def set(
@@ -78,16 +65,17 @@ class Pairs:
             self._month = newest
             self._fresh[:] = False
 
-    def neighbours(self, item: int) -> Neighbours:
-        """Return the strongest MAX_NEIGHBOURS of an item, ties by digest."""
+    def neighbours(self, item: int) -> NDArray[np.float64]:
+        """Return the strongest MAX_NEIGHBOURS of an item, ties by digest; shape (N, 4), ascending by ITEM.
+
+        Don't write to it.
+        """
         if item < len(self._fresh) and self._fresh[item]:
             return self._read[item]
         self._fit(item + 1)
         start, size, _ = self._rows[item].tolist()
         keys, values = self._keys[start : start + size], self._values[start : start + size]
-        others, forward, backward = _strongest(keys, values, self._month, self._catalogue.digest, _DECAY)
-        weights = (FORWARD * forward + backward) / FORWARD
-        read = self._read[item] = Neighbours(others, forward, backward, weights, weights**DAMP)
+        read = self._read[item] = _strongest(keys, values, self._month, self._catalogue.digest, _DECAY)
         self._fresh[item] = True
         return read
 
@@ -199,8 +187,8 @@ def _strongest(
     month: int,
     digest: NDArray[np.uint64],
     decay: NDArray[np.int64],
-) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-    """Sum a row over months and partitions; return its strongest items, ascending, and what each counts, both ways."""
+) -> NDArray[np.float64]:
+    """Sum a row over months and partitions; return its strongest items as `Pairs.neighbours` does."""
     others, forward, backward = np.empty(len(keys), np.int64), np.zeros(len(keys)), np.zeros(len(keys))
     last, found = -1, 0
     for n in range(len(keys)):
@@ -222,4 +210,9 @@ def _strongest(
             if chosen[n]:
                 others[found], forward[found], backward[found] = others[n], forward[n], backward[n]
                 found += 1
-    return others[:found].copy(), forward[:found] / _DECAY_UNIT, backward[:found] / _DECAY_UNIT
+    neighbours = np.empty((found, 4))
+    for n in range(found):
+        after, before = forward[n] / _DECAY_UNIT, backward[n] / _DECAY_UNIT
+        neighbours[n, ITEM], neighbours[n, AFTER], neighbours[n, BEFORE] = others[n], after, before
+        neighbours[n, DAMPED] = ((FORWARD * after + before) / FORWARD) ** DAMP
+    return neighbours

@@ -1,7 +1,8 @@
 """What is popular, lately and on the whole: weighted signals a day, decayed as of the newest day. Exact integers.
 
-`trend` and `popular` are dense arrays over item indices, grown as needed; `best` gives the top of either, within a
-category if asked, computed once between two changes.
+`trend` and `popular` are dense arrays over item indices, grown as needed, and `logs` are their logarithms, worked out
+when a count changes and not when it is read; `best` gives the top of either, within a category if asked, computed once
+between two changes.
 """
 
 from typing import Literal
@@ -17,9 +18,10 @@ KEPT_DAYS = 255
 SIGNAL_WEIGHTS = {"v": 1, "c": 1, "a": 3, "p": 6, "r": 1}
 """How much a view, click, cart, purchase, and a rating or review say; only ratios matter."""
 BEST = 200
-_UNIT = 1 << 16
+UNIT = 1 << 16
+"""What a count says of one weighted signal of today."""
 _AGES = np.arange(KEPT_DAYS + 1)
-_DECAY = {name: (_UNIT * 0.5 ** (_AGES / days)).astype(np.int64) for name, days in HALF_LIFE_DAYS.items()}
+_DECAY = {name: (UNIT * 0.5 ** (_AGES / days)).astype(np.int64) for name, days in HALF_LIFE_DAYS.items()}
 SIGNAL_CODES = {signal: code for code, signal in enumerate(SIGNAL_WEIGHTS)}
 """Signals by number, as `Popularity.set` wants them."""
 _WEIGHTS = tuple(SIGNAL_WEIGHTS.values())
@@ -36,6 +38,7 @@ class Popularity:
             "trend": np.zeros(1024, np.int64),
             "popular": np.zeros(1024, np.int64),
         }
+        self._logs: dict[Span, NDArray[np.float64]] = {"trend": np.zeros(1024), "popular": np.zeros(1024)}
         self._values: dict[int, dict[int, int]] = {}
         self._days: dict[int, dict[int, int]] = {}
         self._columns: dict[int, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
@@ -74,6 +77,7 @@ class Popularity:
         )
         for span, counts in self._counts.items():
             np.add.at(counts, items, deltas * _DECAY[span][self._newest - days])
+            self._logs[span][items] = np.log1p(counts[items] / UNIT)
 
     def _delta(self, item: int, day: int, key: int, value: int) -> int:
         """Take one value in; return by how much, weighted, the item's count of that day grows."""
@@ -92,6 +96,11 @@ class Popularity:
         """Return the decayed counts of the first `size` items, shape (size,); don't write to it."""
         self._grow(size)
         return self._counts[span][:size]
+
+    def logs(self, span: Span, size: int) -> NDArray[np.float64]:
+        """Return log(1 + decayed count in signals) of the first `size` items, shape (size,); don't write to it."""
+        self._grow(size)
+        return self._logs[span][:size]
 
     def best(self, span: Span, category: int | None = None) -> NDArray[np.int64]:
         """Return up to BEST items that may be served, the most popular first; of one category code, if given."""
@@ -128,11 +137,12 @@ class Popularity:
             counts[:] = 0
             for d, (items, values) in self._columns.items():
                 counts[items] += values * _DECAY[span][day - d]
+            np.log1p(counts / UNIT, out=self._logs[span])
 
     def _grow(self, size: int) -> None:
         if size <= len(self._counts["trend"]):
             return
+        more = max(size, 2 * len(self._counts["trend"])) - len(self._counts["trend"])
         for span, counts in self._counts.items():
-            bigger = np.zeros(max(size, 2 * len(counts)), np.int64)
-            bigger[: len(counts)] = counts
-            self._counts[span] = bigger
+            self._counts[span] = np.concatenate((counts, np.zeros(more, np.int64)))
+            self._logs[span] = np.concatenate((self._logs[span], np.zeros(more)))

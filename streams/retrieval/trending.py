@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from streams.compiled import compiled
 from streams.features.item import NO_CODE
 from streams.ordering import best_first
 from streams.retrieval.base import Asked, Found
@@ -19,24 +20,31 @@ ALL_KINDS = frozenset({"for_you", "similar", "bundle", "search"})
 def favourite_categories(asked: Asked) -> list[int]:
     """Return the category codes of the seeds (or of all the user's items), the most frequent first."""
     about = asked.seeds if asked.request.kind != "for_you" else asked.history.items
-    codes = asked.catalogue.category[about, LEVEL]
-    counts = np.bincount(codes[codes != NO_CODE])
-    return _in_order(asked, np.flatnonzero(counts), counts)[:CATEGORIES]
+    catalogue = asked.catalogue
+    favourites: list[int] = _most_frequent(catalogue.category[about, LEVEL], catalogue.code_digests).tolist()
+    return favourites
 
 
 def wanted_categories(asked: Asked) -> list[int]:
     """Return the category codes that the request's filter names."""
     by_name = asked.catalogue.codes_by_name
     wanted = {code for name in asked.request.filters.category for code in by_name.get(name, ())}
-    return _in_order(asked, np.array(list(wanted), np.int64))
+    return sorted(wanted, key=asked.catalogue.code_digests.__getitem__)
 
 
-def _in_order(asked: Asked, codes: NDArray[np.int64], counts: NDArray[np.int64] | None = None) -> list[int]:
-    """Order codes by `counts`, ties by digest: the numbers of codes differ from process to process."""
-    digests = np.array([asked.catalogue.code_digests[code] for code in codes.tolist()], np.uint64)
-    scores = np.zeros(len(codes)) if counts is None else counts[codes].astype(np.float64)
-    ordered: list[int] = codes[best_first(scores, digests, len(codes))].tolist()
-    return ordered
+@compiled
+def _most_frequent(codes: NDArray[np.int32], digests: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Return up to CATEGORIES different codes, ties by digest: the numbers of codes differ from process to process."""
+    highest = NO_CODE
+    for code in codes:
+        highest = max(highest, code)
+    counts = np.zeros(highest + 1)
+    for code in codes:
+        counts[code] += 1.0
+    counts[NO_CODE] = 0.0
+    found = np.flatnonzero(counts)
+    favourites: NDArray[np.int64] = found[best_first(counts[found], digests[found], CATEGORIES)]
+    return favourites
 
 
 class Best:
@@ -72,5 +80,18 @@ def _interleaved(lists: list[NDArray[np.int64]]) -> NDArray[np.int64]:
     """Merge ranked lists by turns; what is in several of them comes several times."""
     if not lists:
         return np.empty(0, np.int64)
-    rank = np.concatenate([np.arange(len(items)) for items in lists])
-    return np.concatenate(lists)[np.argsort(rank, kind="stable")]
+    return _by_turns(np.concatenate(lists), np.array([len(items) for items in lists]))
+
+
+@compiled
+def _by_turns(items: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Merge the lists of `sizes` (L,) that lie one behind the other in `items` (N,)."""
+    merged, n = np.empty_like(items), 0
+    for rank in range(sizes.max()):
+        start = 0
+        for size in sizes:
+            if rank < size:
+                merged[n] = items[start + rank]
+                n += 1
+            start += size
+    return merged

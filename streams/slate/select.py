@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.tensors import HEADS
+from streams.compiled import compiled
 from streams.contracts.slates import SlateItem
 from streams.features.encode import Candidates
 from streams.features.item import Catalogue
@@ -14,11 +15,21 @@ HEAD_WORTH = {"click": 0.1, "cart": 0.3, "purchase": 1.0}
 """What a click, a cart and a purchase are worth to the shop, relative to each other."""
 _WORTH = np.array([HEAD_WORTH[head] for head in HEADS]) / sum(HEAD_WORTH.values())
 _DIGITS = 6
+_UNIT = 10.0**_DIGITS
 
 
 def worth(p: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return the score (K,) of candidates with probabilities `p` (K, H), both in [0, 1]."""
-    score: NDArray[np.float64] = np.round(p.astype(np.float64) @ _WORTH, _DIGITS)
+    return _worth(p, _WORTH)
+
+
+@compiled
+def _worth(p: NDArray[np.float32], heads: NDArray[np.float64]) -> NDArray[np.float64]:
+    score = np.zeros(len(p))
+    for k in range(len(p)):
+        for head in range(len(heads)):
+            score[k] += heads[head] * p[k, head]
+        score[k] = np.rint(score[k] * _UNIT) / _UNIT
     return score
 
 
@@ -33,12 +44,12 @@ def select(
 ) -> list[SlateItem]:
     """Return the `k` best of K candidates by `scores` (K,), ties by digest; `p` (K, H) if a ranker gave them."""
     best = best_first(scores, catalogue.digest[candidates.items], k)
-    chances = None if p is None else np.round(p[best].astype(np.float64), _DIGITS).tolist()
     rows = zip(
         candidates.items[best].tolist(),
         scores[best].tolist(),
         candidates.sources[best].tolist(),
         candidates.because[best].tolist(),
+        [None] * len(best) if p is None else np.round(p[best].astype(np.float64), _DIGITS).tolist(),
         strict=True,
     )
     return [
@@ -48,7 +59,7 @@ def select(
             source=source_names[source],
             reason=reason(source_names[source], because, catalogue),
             propensity=1.0,
-            p=None if chances is None else dict(zip(HEADS, chances[place], strict=True)),
+            p=None if chances is None else dict(zip(HEADS, chances, strict=True)),
         )
-        for place, (item, score, source, because) in enumerate(rows)
+        for item, score, source, because, chances in rows
     ]

@@ -10,6 +10,7 @@ from streams.features.item import digest_of
 from streams.features.user import EMPTY
 from streams.recommend import LANES, Ask, Recommender
 from streams.retrieval.blend import Retriever
+from streams.retrieval.pairs import AFTER, BEFORE, ITEM
 from tests.unit.building import T0, DeadRanker, RowRanker, at, event, folded, item
 from tests.unit.shop import Shop
 
@@ -132,7 +133,7 @@ def test_the_counts_of_each_seed_with_each_candidate_are_those_of_the_counters(
     pairs, found = np.zeros_like(inputs.pairs[0]), False
     for s, seed in enumerate(seeds):
         known = made.counters.pairs.neighbours(seed)
-        for other, forward, backward in zip(known.items.tolist(), known.forward, known.backward, strict=True):
+        for other, forward, backward in known[:, (ITEM, AFTER, BEFORE)].tolist():
             for k in np.flatnonzero(one.candidates.items == other):
                 pairs[k, s], pairs[k, SEEDS + s], found = forward, backward, True
     assert found == bool(viewed)

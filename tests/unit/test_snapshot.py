@@ -9,6 +9,7 @@ import pytest
 from streams.errors import Unreachable
 from streams.features.item import Catalogue
 from streams.retrieval.counters import Counters
+from streams.retrieval.pairs import AFTER
 from streams.snapshot import Snapshot
 from streams.store import memory
 from streams.store.base import Commit, ItemChange, Position
@@ -53,7 +54,7 @@ class Shelf:
         return {name: n // (6 << 16) for name, n in zip(self.catalogue.ids, counts, strict=True) if n}
 
     def goes_with(self, name: str) -> float:
-        return float(self.counters.pairs.neighbours(self.catalogue.index[name]).weights.sum())
+        return float(self.counters.pairs.neighbours(self.catalogue.index[name])[:, AFTER].sum())
 
     def servable(self) -> set[str]:
         return {name for name in self.catalogue.ids if self.catalogue.servable[self.catalogue.index[name]]}

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from inference.tensors import FEATURES, HISTORY, MAX_ID
-from streams.features.encode import Candidates, History, hashed, history_ids
+from streams.features.encode import Candidates, History, history_ids
+from streams.features.item import hashed_id
 from streams.features.touch import Touch, pack
 from streams.features.user import EMPTY, UserState
 from tests.unit.building import DAY, T0, at, event, folded, item
@@ -76,10 +77,10 @@ def test_how_a_candidate_goes_with_the_latest_items() -> None:
     order = list(table)
     for place, name in enumerate(order):
         row = table[name]
-        assert row["pair_last"] == pytest.approx(np.log1p(pairs[0, place]))
-        assert row["pair_second"] == pytest.approx(np.log1p(pairs[1, place]))
-        assert row["pair_total"] == pytest.approx(np.log1p(pairs[:, place].sum()))
-        assert row["pair_best"] == pytest.approx(np.log1p(pairs[:, place].max()))
+        assert row["pair_last"] == pytest.approx(np.log1p(pairs[place, 0]))
+        assert row["pair_second"] == pytest.approx(np.log1p(pairs[place, 1]))
+        assert row["pair_total"] == pytest.approx(np.log1p(pairs[place].sum()))
+        assert row["pair_best"] == pytest.approx(np.log1p(pairs[place].max()))
         assert row["pair_third"] == 0
     assert [round(table[name]["pair_hits"], 4) for name in ("x", "y", "z")] == [0.2, 0.1, 0.0]
 
@@ -148,23 +149,19 @@ def test_history_is_the_latest_first_padded_with_zeros() -> None:
     assert history.touches.last_min.tolist() == sorted(history.touches.last_min.tolist(), reverse=True)
     ids = history_ids(history, shop.catalogue)
     assert ids.shape == (HISTORY,)
-    assert ids[:3].tolist() == hashed(shop.catalogue.digest[history.items]).tolist()
+    assert ids[:3].tolist() == [hashed_id(digest) for digest in shop.catalogue.digest[history.items].tolist()]
     assert ids[3:].tolist() == [0] * (HISTORY - 3)
     many = History.of(folded(*((event("view", item_id=f"i{n}"), T0) for n in range(HISTORY + 5))), shop.catalogue)
     assert np.all(history_ids(many, shop.catalogue) > 0)
 
 
 def test_hashed_ids_are_positive_and_leave_zero_to_the_padding() -> None:
-    digests = np.array([0, MAX_ID - 1, MAX_ID, MAX_ID + 1, 2**63, 2**64 - 1], np.uint64)
-    ids = hashed(digests)
-    assert ids.dtype == np.int32
-    assert ids.tolist()[:4] == [1, MAX_ID, 1, 2]
-    assert ids.tolist() == [int(digest) % MAX_ID + 1 for digest in digests.tolist()]
-    assert MAX_ID == np.iinfo(np.int32).max
+    assert [hashed_id(digest) for digest in (0, MAX_ID - 1, MAX_ID, MAX_ID + 1)] == [1, MAX_ID, 1, 2]
+    assert all(1 <= hashed_id(digest) <= np.iinfo(np.int32).max for digest in (2**63, 2**64 - 1))
 
 
 def test_candidates_have_no_other_columns() -> None:
     """A column added to `Candidates` needs a feature, a test above, and a new contract."""
     assert {field.name for field in dataclasses.fields(Candidates)} == {
-        "items", "sources", "because", "fused", "pairs", "forward", "backward", "seeds", "trend", "popular",
+        "items", "sources", "because", "fused", "pairs", "counts", "seeds", "log_trend", "log_popular",
     }  # fmt: skip

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from inference.tensors import SEEDS
 from streams.retrieval.base import Asked, Found
 from streams.retrieval.blend import RANK_OFFSET, Retriever
 from tests.unit.building import T0, event, folded, item
@@ -78,18 +79,19 @@ def test_pairs_are_those_of_each_seed_with_each_candidate() -> None:
     shop = Shop().together("a", "x", 4000).together("b", "x", 1000).together("b", "y", 2000).sold(z=1)
     state = folded((event("view", item_id="a"), T0), (event("view", item_id="b"), T0))
     found = shop.blended(state=state)
-    table = dict(zip(shop.names(found.items.tolist()), found.pairs.T.tolist(), strict=True))
-    assert found.pairs.shape == (2, len(found.items))
-    assert [value > 0 for value in table["x"]] == [True, True]
+    table = dict(zip(shop.names(found.items.tolist()), found.pairs.tolist(), strict=True))
+    assert found.pairs.shape == (len(found.items), SEEDS)
+    assert not found.pairs[:, 2:].any()
+    assert [value > 0 for value in table["x"][:2]] == [True, True]
     assert table["x"][1] > table["x"][0]
-    assert [value > 0 for value in table["y"]] == [True, False]
-    assert table["z"] == [0.0, 0.0]
+    assert [value > 0 for value in table["y"][:2]] == [True, False]
+    assert table["z"][:2] == [0.0, 0.0]
 
 
 def test_demand_comes_with_the_candidates() -> None:
     shop = Shop().sold(a=2)
     found = shop.blended()
-    assert (found.trend.tolist(), found.popular.tolist()) == ([12.0], [12.0])
+    assert (found.log_trend.tolist(), found.log_popular.tolist()) == ([np.log1p(12)], [np.log1p(12)])
 
 
 @pytest.mark.parametrize("kind", ["for_you", "similar", "search", "bundle"])

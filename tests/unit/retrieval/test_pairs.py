@@ -60,7 +60,9 @@ def naive(known: Catalogue, sets: list[Set], item: int) -> list[tuple[int, float
 
 def both_ways(pairs: Pairs, item: int) -> list[tuple[int, float, float, float]]:
     found = pairs.neighbours(item)
-    columns = (found.items, found.weights, found.forward, found.backward)
+    weights = found[:, p.AFTER] + found[:, p.BEFORE] / p.FORWARD
+    assert found[:, p.DAMPED].tolist() == pytest.approx((weights**p.DAMP).tolist())
+    columns = (found[:, p.ITEM].astype(int), weights, found[:, p.AFTER], found[:, p.BEFORE])
     return list(zip(*(column.tolist() for column in columns), strict=True))
 
 

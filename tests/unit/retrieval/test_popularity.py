@@ -63,7 +63,9 @@ def test_it_is_the_definition_whenever_it_is_read(span: Span) -> None:
     for n, one in enumerate(sets, 1):
         put(popularity, one)
         if n % 500 == 0 or n < 5:
-            assert popularity.counts(span, 20).tolist() == naive(sets[:n], 20, span)
+            counts = naive(sets[:n], 20, span)
+            assert popularity.counts(span, 20).tolist() == counts
+            assert popularity.logs(span, 20).tolist() == np.log1p(np.array(counts) / 65536).tolist()
 
 
 @pytest.mark.parametrize("span", SPANS)

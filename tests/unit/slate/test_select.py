@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from inference.tensors import HEADS
+from inference.tensors import HEADS, SEEDS
 from streams.contracts.slates import SlateItem
 from streams.features.encode import Candidates
 from streams.features.item import Catalogue
@@ -31,12 +31,11 @@ def candidates(count: int, sources: list[int] | None = None, because: list[int] 
         sources=np.array(sources or [0] * count),
         because=np.array(because or [-1] * count),
         fused=zeros,
-        pairs=np.zeros((0, count)),
-        forward=np.zeros((0, count)),
-        backward=np.zeros((0, count)),
+        pairs=np.zeros((count, SEEDS)),
+        counts=np.zeros((count, 2 * SEEDS), np.float32),
         seeds=np.zeros(0),
-        trend=zeros,
-        popular=zeros,
+        log_trend=zeros,
+        log_popular=zeros,
     )
 
 
