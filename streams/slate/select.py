@@ -4,7 +4,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.tensors import HEADS
-from streams.compiled import compiled
 from streams.contracts.slates import SlateItem
 from streams.features.encode import Candidates
 from streams.features.item import Catalogue
@@ -15,21 +14,11 @@ HEAD_WORTH = {"click": 0.1, "cart": 0.3, "purchase": 1.0}
 """What a click, a cart and a purchase are worth to the shop, relative to each other."""
 _WORTH = np.array([HEAD_WORTH[head] for head in HEADS]) / sum(HEAD_WORTH.values())
 _DIGITS = 6
-_UNIT = 10.0**_DIGITS
 
 
 def worth(p: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return the score (K,) of candidates with probabilities `p` (K, H), both in [0, 1]."""
-    return _worth(p, _WORTH)
-
-
-@compiled
-def _worth(p: NDArray[np.float32], heads: NDArray[np.float64]) -> NDArray[np.float64]:
-    score = np.zeros(len(p))
-    for k in range(len(p)):
-        for head in range(len(heads)):
-            score[k] += heads[head] * p[k, head]
-        score[k] = np.rint(score[k] * _UNIT) / _UNIT
+    score: NDArray[np.float64] = np.round(p.astype(np.float64) @ _WORTH, _DIGITS)
     return score
 
 
