@@ -54,18 +54,21 @@ class Metrics:
         self._items.labels("written").inc(written)
         self._items.labels("dead_letters").inc(refused)
 
-    def batch(self, batch: Mapping[int, Sequence[Record]], outcome: Outcome, run_s: float, publish_s: float) -> None:
+    def batch(self, batch: Mapping[int, Sequence[Record]], outcome: Outcome, run_s: float) -> None:
         """Count a micro-batch and what came of it."""
         self.progress += 1
         self._batch.observe(sum(map(len, batch.values())))
         self._seconds.labels("run").observe(run_s)
-        self._seconds.labels("publish").observe(publish_s)
         self._fenced.inc(len(outcome.fenced))
         for name, count in outcome.stats.items():
             if name.startswith(SLATES):
                 self._slates.labels(name.removeprefix(SLATES)).inc(count)
             else:
                 self._outcomes.labels(name).inc(count)
+
+    def published(self, publish_s: float) -> None:
+        """Count the time that a micro-batch took to publish."""
+        self._seconds.labels("publish").observe(publish_s)
 
     def watch_lag(self, lags: Callable[[], Mapping[int, int]]) -> None:
         """Export what `lags` returns, by partition, whenever somebody looks."""

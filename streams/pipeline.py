@@ -2,12 +2,12 @@
 
 The worker and the offline simulator run this same class; only the store, the ranker and the clock differ. A batch
 holds records of several partitions, each in offset order. One pipelined read, one ranker call, one pipelined commit.
-What is to be published comes back as each partition's outbox, to be published before the next `run`: the next commit
-replaces the outbox in the store.
+What is to be published comes back as each partition's outbox, to be published before the next commit, which replaces
+the outbox in the store.
 """
 
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from inference.ranker import Ranker
@@ -43,6 +43,10 @@ class Outcome:
     rest: Mapping[int, Sequence[Record]]
     fenced: Mapping[int, Position | None]
     stats: Mapping[str, int] = field(default_factory=dict)
+
+
+async def _nothing() -> None:
+    """Nothing is to be awaited."""
 
 
 class Pipeline:
@@ -130,11 +134,17 @@ class Pipeline:
         """Take in what changed of catalogue and counters since the last refresh."""
         await self._snapshot.refresh()
 
-    async def run(self, batch: Mapping[int, Sequence[Record]], lost: Mapping[int, int] | None = None) -> Outcome:
+    async def run(
+        self,
+        batch: Mapping[int, Sequence[Record]],
+        lost: Mapping[int, int] | None = None,
+        before_commit: Callable[[], Awaitable[None]] = _nothing,
+    ) -> Outcome:
         """Process records up to and including the commit.
 
         `batch` maps owned partitions to their next records; `lost` counts records that the broker's retention took
-        before them. Until the commit nothing is changed, so after an error the same batch can be run again.
+        before them. `before_commit` is awaited when all else is done: by its end the outbox of the last commit must be
+        published. Until the commit nothing is changed, so after an error the same batch can be run again.
 
         Raises:
             Unreachable: the store is away; whether the commit got through, the next run will find out.
@@ -150,6 +160,7 @@ class Pipeline:
             one.fold(self._clock)
         await self._recommend(batches)
         commits = [one.commit(self._token(), (lost or {}).get(one.partition, 0)) for one in batches]
+        await before_commit()
         return await self._commit(batches, commits, rest)
 
     def _cut(

@@ -11,6 +11,7 @@ import contextlib
 import logging
 import os
 import signal
+import sys
 import tempfile
 import threading
 import time
@@ -43,6 +44,9 @@ from streams.store.base import FeatureStore
 from streams.store.redis import RedisStore
 
 EXIT_UNEXPECTED = 70
+SWITCH_S = 0.0005
+"""How long a thread may keep the interpreter when another wants it: the one that reads Kafka, and the one that ranks.
+Python's own 5 ms are longer than a slate takes."""
 CANCEL_S = 1.0
 """How long tasks may take to end once cancelled, before the connections are closed under them."""
 FINISH_S = 4.0
@@ -59,6 +63,7 @@ def run(settings: Settings) -> None:
     Raises:
         StreamrankError: a server is away at the start, or the state doesn't fit the log.
     """
+    sys.setswitchinterval(SWITCH_S)
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     try:
         asyncio.run(_serve(settings))

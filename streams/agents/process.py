@@ -1,12 +1,14 @@
 """The agent over `events`, and the one task that applies what it read.
 
 The task takes what is there over all partitions, runs the pipeline up to the commit, publishes the outbox, awaits its
-delivery, and then acks. It is the only one that touches the pipeline's positions: after each assignment it finds them
-(see `place`), republishes the last outbox of every partition, and only then commits anything. While Redis or Kafka is
-away it keeps its batch and tries again; nothing is acked and nothing is lost.
+delivery, and then acks. The next batch is folded and ranked meanwhile, and commits only when all was delivered. The
+task is the only one that touches the pipeline's positions: after each assignment it finds them (see `place`),
+republishes the last outbox of every partition, and only then commits anything. While Redis or Kafka is away it keeps
+its batch and tries again; nothing is acked and nothing is lost.
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -63,6 +65,7 @@ class Processor:
         self._metrics = metrics
         self._stopping = False
         self._unpublished: list[int] = []
+        self._publishing: asyncio.Task[None] | None = None
         self.expected = Expected(placer.start_of, placer.end_of)
         self.last_record_s: dict[int, float] = {}
         """When (monotonic) the last record of each owned partition was taken, or the partition assigned."""
@@ -79,6 +82,8 @@ class Processor:
             try:
                 if self._flow.moved:
                     await self._place()
+                if self._publishing is not None and self._publishing.done():
+                    await self._published()
                 worked = await self._work()
             except Abandoned:
                 continue
@@ -87,9 +92,12 @@ class Processor:
                 continue
             if not worked and not self._flow.moved:
                 await self._flow.wake.wait()
+        with contextlib.suppress(Abandoned):
+            await self._published()
 
     async def _place(self) -> None:
         flow_number = self._flow.number
+        await self._give_up_publishing()
         self._unpublished = []
         placed = await self._insist(self._placer.place, flow_number)
         if placed is None:
@@ -108,11 +116,7 @@ class Processor:
         events = self._inbox.take(flow_number, self._max_records)
         if not events:
             return False
-        records = await self._records(events)
-        if records:
-            await self._apply(records, flow_number)
-        for event in events:
-            event.ack()
+        await self._apply(await self._records(events), events, flow_number)
         return True
 
     async def _republish(self) -> None:
@@ -131,21 +135,53 @@ class Processor:
             self.last_record_s[partition] = now
         return taken
 
-    async def _apply(self, records: Mapping[int, Sequence[Record]], flow_number: int) -> None:
-        """Run, commit and publish until nothing is left of the batch."""
+    async def _apply(self, records: Mapping[int, Sequence[Record]], events: Sequence[Any], flow_number: int) -> None:
+        """Run and commit until nothing is left of the batch, and begin to publish; then its events are acked."""
         rest, lost = records, dict(self.expected.lost)
         while rest:
             batch, started = rest, time.perf_counter()
-            outcome: Outcome = await self._insist(partial(self._pipeline.run, batch, lost), flow_number)
+            run = partial(self._pipeline.run, batch, lost, self._published)
+            outcome: Outcome = await self._insist(run, flow_number)
             lost = {}
             self.expected.lost.clear()
-            ran = time.perf_counter()
-            messages = [message for outbox in outcome.outbox.values() for message in outbox]
-            await self._insist(partial(self._publisher.publish, messages), flow_number)
-            self._metrics.batch(batch, outcome, ran - started, time.perf_counter() - ran)
-            if outcome.fenced:
-                await self._fenced(outcome)
+            self._metrics.batch(batch, outcome, time.perf_counter() - started)
             rest = outcome.rest
+            done = [] if rest or outcome.fenced else events
+            self._publishing = asyncio.create_task(self._publish(outcome, done, flow_number))
+            self._publishing.add_done_callback(lambda _: self._flow.wake.set())
+            if outcome.fenced:
+                await self._published()
+                await self._fenced(outcome)
+        if not records:
+            await self._published()
+            _ack(events)
+
+    async def _publish(self, outcome: Outcome, done: Sequence[Any], flow_number: int) -> None:
+        """Publish what a commit left, then ack the events that are done with it."""
+        started = time.perf_counter()
+        messages = [message for outbox in outcome.outbox.values() for message in outbox]
+        await self._insist(partial(self._publisher.publish, messages), flow_number)
+        self._metrics.published(time.perf_counter() - started)
+        _ack(done)
+
+    async def _published(self) -> None:
+        """Wait until what the last commit left is published.
+
+        Raises:
+            Abandoned: it can't be any more.
+        """
+        publishing, self._publishing = self._publishing, None
+        if publishing is not None:
+            await publishing
+
+    async def _give_up_publishing(self) -> None:
+        """Stop publishing: what wasn't delivered is republished from the store, by whoever owns its partition now."""
+        publishing, self._publishing = self._publishing, None
+        if publishing is not None:
+            publishing.cancel()
+            (ended,) = await asyncio.gather(publishing, return_exceptions=True)
+            if isinstance(ended, Exception) and not isinstance(ended, Abandoned):
+                raise ended
 
     async def _fenced(self, outcome: Outcome) -> None:
         for partition, stored in outcome.fenced.items():
@@ -182,3 +218,8 @@ class Processor:
                     self._metrics.waiting(False)
                     log.info("going on")
                 return answer
+
+
+def _ack(events: Sequence[Any]) -> None:
+    for event in events:
+        event.ack()

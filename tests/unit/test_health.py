@@ -66,7 +66,8 @@ def test_the_pages_of_a_worker(metrics: Metrics) -> None:
         assert page(server.port, "/readyz")[0] == 200
         assert page(server.port, "/livez") == (200, "alive\n")
         batch = {3: [Record(3, 0, b"k", b"v", 0)]}
-        metrics.batch(batch, Outcome({}, {}, {3: None}, {"applied": 1, "slates_popular": 2}), 0.1, 0.2)
+        metrics.batch(batch, Outcome({}, {}, {3: None}, {"applied": 1, "slates_popular": 2}), 0.1)
+        metrics.published(0.2)
         _, text = page(server.port, "/metrics")
     finally:
         server.stop()
