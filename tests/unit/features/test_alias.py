@@ -65,7 +65,7 @@ def test_each_of_several_absorbs_counts_once() -> None:
     assert state.baskets == u.MAX_ABSORBED
     assert all(fold(state, one, at(5)) is state for one in absorbs)
     more = folded(*((absorb(event_id=f"later-{n}"), at(6)) for n in range(30)), state=state)
-    assert len(more.absorbed) == 8 * u.MAX_ABSORBED
+    assert len(more.absorbed) == u.ID_BYTES * u.MAX_ABSORBED
 
 
 def test_what_is_absorbed_doesnt_depend_on_the_order_of_absorbs() -> None:

@@ -121,7 +121,7 @@ class TestRepeats:
         state = folded(*((one, T0) for one in events))
         assert all(fold(state, one, T0) is state for one in events[1:])
         assert fold(state, events[0], T0) is not state
-        assert len(state.seen) == u.MAX_SEEN * 8
+        assert len(state.seen) == u.MAX_SEEN * u.ID_BYTES
 
     def test_an_id_is_remembered_as_a_whole(self) -> None:
         one, other = (u._digest(name) for name in ("e1", "e2"))  # noqa: SLF001 (the law is about the digests)
@@ -175,13 +175,13 @@ class TestBounds:
         assert state.cart == tuple(f"i{n}" for n in range(2, u.MAX_CART + 2))
 
     def test_a_state_of_20_events_is_small(self) -> None:
-        """450 bytes a user in Redis, 70 of them for key and object, is the goal; 8 more for each event id."""
+        """450 bytes a user in Redis, 70 of them for key and object, is the goal; 6 more for each event id."""
         kinds = ["view"] * 12 + ["click"] * 4 + ["cart"] * 2 + ["purchase"] * 2
         steps = [
             (event(kind, item_id=f"sku-{n * 7919:06d}", event_id=f"7f1c{n:032x}"), at(n))
             for n, kind in enumerate(kinds)
         ]
-        assert len(pack_state(folded(*steps))) <= 540
+        assert len(pack_state(folded(*steps))) <= 500
         without_ids = [(event(kind, item_id=f"sku-{n * 7919:06d}"), at(n)) for n, kind in enumerate(kinds)]
         assert len(pack_state(folded(*without_ids))) <= 380
 
