@@ -80,6 +80,8 @@ class Pairs:
         return read
 
     def _put(self, items: NDArray[np.int64], keys: NDArray[np.int64], values: NDArray[np.int64]) -> None:
+        order = np.argsort(items, kind="stable")  # what lies in one row is touched together
+        items, keys, values = items[order], keys[order], values[order]
         done = 0
         while done < len(items):
             done, self._used = _put(
