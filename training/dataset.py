@@ -26,11 +26,10 @@ from streams.simulate import load_items, offline_pipeline, offline_settings, rec
 from training.lists import Lists, joined
 from training.recording import Recorder
 from training.sequences import Sequences
+from training.shards import LISTS
 from training.splits import Limits, Wanted, choose
 from training.steps import find_steps
 
-SHARD_LISTS = 2_000
-"""Lists a shard; a shard of training lists takes some 30 MB."""
 BATCH_EVENTS = 500
 """Events between two refreshes of the counters: how stale they are in what is recorded, as in a busy worker's."""
 META_FILE = "dataset.json"
@@ -52,7 +51,7 @@ class Dataset:
         Raises:
             Misuse: there is none.
         """
-        paths = sorted(self.folder.glob(f"{split}-*.npz"))
+        paths = sorted(self.folder.glob(f"{split}-*.parquet"))
         if not paths:
             raise Misuse(f"{self.folder}: the split `{split}` is empty: the log is too short to learn from")
         return paths
@@ -108,7 +107,7 @@ async def _walk(
         done += BATCH_EVENTS
         progress(done)
         for split, waiting in recorder.waiting().items():
-            if waiting >= SHARD_LISTS:
+            if waiting >= LISTS:
                 _write(recorder, split, out, lists, shards)
     for split in recorder.waiting():
         _write(recorder, split, out, lists, shards)
@@ -117,7 +116,7 @@ async def _walk(
 
 def _write(recorder: Recorder, split: str, out: Path, lists: Counter[str], shards: Counter[str]) -> None:
     taken = recorder.take(split)
-    taken.save(out / f"{split}-{shards[split]:04d}.npz")
+    taken.save(out / f"{split}-{shards[split]:04d}.parquet")
     lists[split] += len(taken)
     shards[split] += 1
 
@@ -143,5 +142,5 @@ def _request_id(number: int) -> str:
 def _empty(folder: Path) -> None:
     """Make the folder, and remove what an earlier run left there."""
     folder.mkdir(parents=True, exist_ok=True)
-    for old in (*folder.glob("*.npz"), *folder.glob(META_FILE)):
+    for old in (*folder.glob("*.parquet"), *folder.glob(META_FILE)):
         old.unlink()

@@ -1,19 +1,19 @@
 """What a ranker learns from: lists of candidates as the server would have scored them, with what came of each.
 
-Shards are .npz files of a few thousand lists, read one at a time. Shape letters as everywhere, and N lists, R
-candidates of all lists together.
+On disk they are shards of a few thousand lists (`shards.py`), read one at a time. Shape letters as everywhere, and N
+lists, R candidates of all lists together.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.tensors import FEATURES, HEADS
+from inference.tensors import HEADS
 from streams.errors import Misuse
+from training import shards
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,9 @@ class Lists:
 
     `depth` is 0 for a candidate that nothing happened to (`steps.DEPTHS`). `weight` is how many candidates one stands
     for: negatives are sampled, so that sums over candidates stay unbiased if they are weighted. `targets` counts the
-    items of the step, retrieved or not.
+    items of the step, retrieved or not; `at_ms` is when the list was asked for.
+
+    A teacher may add its logits. Lists of feedback know where a candidate was shown, from 0, and how probable that was.
     """
 
     features: NDArray[np.float32]  # (R, F)
@@ -35,30 +37,31 @@ class Lists:
     history_ids: NDArray[np.int32]  # (N, T)
     users: NDArray[np.int32]  # (N,)
     targets: NDArray[np.int32]  # (N,)
+    at_ms: NDArray[np.int64]  # (N,)
+    teacher: NDArray[np.float32] | None = None  # (R, H)
+    position: NDArray[np.int32] | None = None  # (R,)
+    propensity: NDArray[np.float32] | None = None  # (R,)
 
     def __len__(self) -> int:
         """The number of lists, N."""
         return len(self.users)
 
     def save(self, path: Path) -> None:
-        """Write a shard."""
-        np.savez(path, **{one.name: getattr(self, one.name) for one in fields(self)})
+        """Write a shard.
+
+        Raises:
+            Misuse: it can't be written; nothing is left under its name.
+        """
+        shards.write(path, {one.name: getattr(self, one.name) for one in fields(self)})
 
     @classmethod
     def load(cls, path: Path) -> "Lists":
         """Read a shard.
 
         Raises:
-            Misuse: it is missing, no shard, or was made with other features.
+            Misuse: it is missing, cut or damaged, no shard, or was made by another contract.
         """
-        try:
-            with np.load(path) as arrays:
-                lists = cls(**{one.name: arrays[one.name] for one in fields(cls)})
-        except (OSError, KeyError, ValueError, BadZipFile) as exc:
-            raise Misuse(f"{path}: cannot read the shard: {exc}") from exc
-        if lists.features.shape[1:] != (len(FEATURES),):
-            raise Misuse(f"{path}: was made with {lists.features.shape[1]} features, not {len(FEATURES)}")
-        return lists
+        return cls(**shards.read(path))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +102,14 @@ def batches(lists: Lists, size: int, generator: np.random.Generator | None = Non
         yield batch(lists, order[start : start + size])
 
 
-def joined(shards: list[Lists]) -> Lists:
-    """Return several shards as one."""
-    if not shards:
+def joined(parts: list[Lists]) -> Lists:
+    """Return several as one; a column that one of them lacks is left out."""
+    if not parts:
         raise Misuse("there are no lists to learn from")
-    whole = {one.name: np.concatenate([getattr(s, one.name) for s in shards]) for one in fields(Lists)}
-    whole["offsets"] = np.concatenate(([0], np.cumsum(np.concatenate([np.diff(s.offsets) for s in shards]))))
-    return Lists(**whole)
+    columns = {one.name: [getattr(part, one.name) for part in parts] for one in fields(Lists)}
+    whole = {
+        name: None if any(part is None for part in column) else np.concatenate(column)
+        for name, column in columns.items()
+    }
+    whole["offsets"] = np.concatenate(([0], np.cumsum(np.concatenate([np.diff(part.offsets) for part in parts]))))
+    return Lists(**whole)  # type: ignore[arg-type]

@@ -141,7 +141,7 @@ def test_what_it_holds_is_said(dataset: Dataset, log: Path) -> None:
 
 
 def test_a_folder_is_emptied_before_it_is_filled(log: Path, dataset: Dataset, tmp_path: Path) -> None:
-    dataset.whole("train").save(tmp_path / "train-0007.npz")
+    dataset.whole("train").save(tmp_path / "train-0007.parquet")
     made = lists_of(log, tmp_path)
     assert same(made.whole("train"), dataset.whole("train"), (*SEEN, *LABELS))
 
@@ -161,10 +161,3 @@ def test_what_is_wrong_is_one_sentence(dataset: Dataset, tmp_path: Path) -> None
         dataset.paths("test")
     with pytest.raises(Misuse, match="which are too few to learn from"):
         lists_of(write_log(tmp_path / "log", shop()[:1]), tmp_path / "lists")
-    shard, lists = tmp_path / "train-0000.npz", dataset.whole("train")
-    replace(lists, features=lists.features[:, 1:]).save(shard)
-    with pytest.raises(Misuse, match=f"was made with {len(FEATURES) - 1} features, not {len(FEATURES)}"):
-        Lists.load(shard)
-    shard.write_bytes(shard.read_bytes()[:1_000])
-    with pytest.raises(Misuse, match=r"train-0000\.npz: cannot read the shard"):
-        Lists.load(shard)

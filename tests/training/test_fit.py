@@ -94,7 +94,7 @@ def test_items_and_users_never_seen_are_scored_by_their_features(dataset: Datase
 @pytest.mark.parametrize("depth", [0, 3])
 def test_labels_that_are_all_alike_are_refused(dataset: Dataset, tmp_path: Path, depth: int) -> None:
     lists = Lists.load(dataset.paths("train")[0])
-    replace(lists, depth=np.full_like(lists.depth, depth)).save(tmp_path / "train-0000.npz")
+    replace(lists, depth=np.full_like(lists.depth, depth)).save(tmp_path / "train-0000.parquet")
     with pytest.raises(Misuse, match="nothing to learn"):
         fit(replace(dataset, folder=tmp_path), RECIPE)
 
