@@ -24,10 +24,11 @@ from streams.pipeline import Pipeline
 from streams.settings import Settings
 from streams.simulate import load_items, offline_pipeline, offline_settings, records, run
 from training.lists import Lists, joined
+from training.recipe import Limits
 from training.recording import Recorder
 from training.sequences import Sequences
 from training.shards import LISTS
-from training.splits import Limits, Wanted, choose
+from training.splits import Wanted, choose
 from training.steps import find_steps
 
 BATCH_EVENTS = 500

@@ -10,7 +10,7 @@ The same data and seed give the same weights, bit for bit, on one thread and the
 import copy
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -24,27 +24,14 @@ from streams.slate.select import worth
 from training.calibrate import calibrate
 from training.dataset import Dataset
 from training.lists import Batch, Lists, batches
-from training.losses import LISTWISE, loss
-from training.pretrain import Pretraining, pretrain
+from training.losses import loss
+from training.pretrain import pretrain
+from training.recipe import Recipe
 from training.splits import TRAIN, VALIDATION
 from training.student import Student
 
 TOP = 10
 """The cut of the validation's NDCG."""
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """How to train; sizes are in lists."""
-
-    seed: int = 1
-    epochs: int = 8
-    patience: int = 3
-    batch_lists: int = 64
-    learning_rate: float = 2e-3
-    weight_decay: float = 1e-2
-    listwise: float = LISTWISE
-    pretraining: Pretraining = field(default_factory=Pretraining)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,26 +71,26 @@ def _fit_lists(
     steps = _look_over(student, dataset, recipe)
     validation = dataset.whole(VALIDATION)
     learned = [p for name, p in student.named_parameters() if not name.startswith("taste.")]
-    optimizer = torch.optim.AdamW(learned, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+    optimizer = torch.optim.AdamW(learned, lr=recipe.fit.learning_rate, weight_decay=recipe.fit.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, recipe.learning_rate, total_steps=recipe.epochs * steps, pct_start=0.1
+        optimizer, recipe.fit.learning_rate, total_steps=recipe.fit.epochs * steps, pct_start=0.1
     )
     history: list[float] = []
     best = copy.deepcopy(student.state_dict())
     progress(f"before: validation ndcg@{TOP} {ndcg(student, validation):.4f}")
-    for epoch in range(recipe.epochs):
+    for epoch in range(recipe.fit.epochs):
         student.train()
         student.taste.eval()
         losses = []
         for shard in generator.permutation(len(paths)).tolist():
-            for one in batches(Lists.load(paths[shard]), recipe.batch_lists, generator):
-                losses.append(_step(student, one, optimizer, recipe.listwise))
+            for one in batches(Lists.load(paths[shard]), recipe.fit.batch_lists, generator):
+                losses.append(_step(student, one, optimizer, recipe.fit.listwise))
                 schedule.step()
         history.append(ndcg(student, validation))
         progress(f"epoch {epoch + 1}: loss {np.mean(losses):.4f}, validation ndcg@{TOP} {history[-1]:.4f}")
         if history[-1] > max(history[:-1], default=-1.0):
             best = copy.deepcopy(student.state_dict())
-        if len(history) - int(np.argmax(history)) > recipe.patience:
+        if len(history) - int(np.argmax(history)) > recipe.fit.patience:
             break
     student.load_state_dict(best)
     labels = validation.depth[:, None] > np.arange(len(HEADS))
@@ -161,7 +148,7 @@ def _look_over(student: Student, dataset: Dataset, recipe: Recipe) -> int:
         second = second + weight @ values**2
         positives += float(weight[lists.depth > 0].sum())
         deepest = max(deepest, int(lists.depth.max()))
-        steps += -(-len(lists) // recipe.batch_lists)
+        steps += -(-len(lists) // recipe.fit.batch_lists)
     if not 0 < positives < total:
         raise Misuse("nothing to learn: of the candidates that were retrieved, none was wanted, or all were")
     mean = first / total

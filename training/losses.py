@@ -3,9 +3,6 @@
 from torch import Tensor
 from torch.nn import functional
 
-LISTWISE = 0.5
-"""Weight of the listwise loss beside the pointwise one. More: better order, probabilities further off."""
-
 
 def pointwise(logits: Tensor, labels: Tensor, weight: Tensor) -> Tensor:
     """Return binary cross-entropy per list, (B, K, H) and weights (B, K) to a scalar; for calibration.
@@ -38,6 +35,6 @@ def listwise(logits: Tensor, labels: Tensor, weight: Tensor) -> Tensor:
     return each.sum() / (found > 0).sum().clamp_min(1)
 
 
-def loss(logits: Tensor, labels: Tensor, weight: Tensor, listwise_weight: float = LISTWISE) -> Tensor:
+def loss(logits: Tensor, labels: Tensor, weight: Tensor, listwise_weight: float) -> Tensor:
     """Return the sum of both, the listwise one weighted."""
     return pointwise(logits, labels, weight) + listwise_weight * listwise(logits, labels, weight)

@@ -16,7 +16,7 @@ from inference.onnx_ranker import OnnxRanker
 from inference.probe import golden_inputs
 from inference.tensors import FEATURES, HEADS
 from training.export import MODEL_FILE
-from training.fit import Recipe
+from training.recipe import Recipe
 
 MANIFEST_FILE = "manifest.json"
 _PACKAGES = ("torch", "onnx", "onnxruntime", "numpy")

@@ -9,7 +9,6 @@ are the target itself don't count.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -17,24 +16,12 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from inference.tensors import HISTORY
+from training.recipe import Pretraining
 from training.sequences import Sequences
 from training.taste import Taste
 
 LENGTH = 50
 """Places of a row; a longer sequence becomes several rows."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pretraining:
-    """How to pre-train; `places` bounds how many places of sequences are predicted in all, which bounds the time."""
-
-    epochs: int = 30
-    places: int = 6_000_000
-    batch_rows: int = 128
-    negatives: int = 2_048
-    learning_rate: float = 3e-3
-    weight_decay: float = 0.0
-    warm_up: float = 0.05
 
 
 def pretrain(

@@ -8,7 +8,7 @@ What is learned from is what the protocol teaches, so what it predicts afterward
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +24,9 @@ from streams.evaluation.simulation import Simulation, simulate
 from streams.settings import Settings
 from training.dataset import build
 from training.export import export
-from training.fit import Recipe, fit
+from training.fit import fit
 from training.manifest import write_manifest
-from training.splits import Limits
+from training.recipe import Recipe
 
 Progress = Callable[[str, int | None], None]
 """Told what is going on, and where there is a count, how far it is."""
@@ -42,7 +42,6 @@ class Job:
     protocol: str
     chosen: Chosen
     asked: Asked
-    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +74,7 @@ def learn(
             yield step
 
     dataset = build(
-        entries, log.items(), work, job.settings, limits=job.limits, seed=recipe.seed,
+        entries, log.items(), work, job.settings, limits=recipe.limits, seed=recipe.seed,
         progress=lambda events: progress("walking the log", events),
     )  # fmt: skip
     fitted = fit(dataset, recipe, lambda line: progress(line, None))

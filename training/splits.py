@@ -11,20 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from streams.errors import Misuse
+from training.recipe import Limits
 from training.steps import Step
 
 TRAIN, VALIDATION = "train", "validation"
 TRAIN_FROM, VALIDATION_FROM = 0.5, 0.9
 """Shares of a log's steps after which each part begins."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How many lists are drawn, and how many negatives are kept of a list that is learned from."""
-
-    train: int = 40_000
-    validation: int = 6_000
-    negatives: int = 60
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,9 @@ log_format_option = click.option(
 json_option = click.option(
     "--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the result to this file."
 )
+recipe_option = click.option(
+    "--recipe", "recipe_file", type=click.Path(path_type=Path, dir_okay=False), help="TOML file: how to train."
+)
 
 
 def with_settings(command: Callable[..., Any]) -> Callable[..., Any]:

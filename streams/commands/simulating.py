@@ -10,7 +10,7 @@ from rich.table import Table
 
 from inference.ranker import Ranker
 from streams.commands.evaluating import complain, progress_on, protocol_options
-from streams.commands.options import as_typed, json_option, with_settings, write_json, write_whole
+from streams.commands.options import as_typed, json_option, recipe_option, with_settings, write_json, write_whole
 from streams.errors import MissingServer, Misuse
 from streams.evaluation import report
 from streams.evaluation.protocols import Chosen
@@ -28,6 +28,7 @@ SHOWN = ("hit_rate", "recall", "precision", "ndcg", "mrr", "map", "coverage")
 @protocol_options
 @click.option("--fit", is_flag=True, help="Fit the heuristic's parameters on what is before the split.")
 @click.option("--train", is_flag=True, help="Train a ranker on what the protocol teaches first, and rank with that.")
+@recipe_option
 @click.option("--sources", help="Only these candidate sources, separated by commas.")
 @click.option(
     "--report", "report_file", type=click.Path(path_type=Path, dir_okay=False), help="Write a page with plots here."
@@ -41,6 +42,7 @@ def simulate(
     asked: Asked,
     fit: bool,
     train: bool,
+    recipe_file: Path | None,
     sources: str | None,
     report_file: Path | None,
     json_file: Path | None,
@@ -57,7 +59,9 @@ def simulate(
             raise Misuse("--sources: names no source: give names separated by commas, or leave it out for all")
         settings = settings.model_copy(update={"sources": names})
     console = Console(stderr=True, highlight=False)
-    ranker = _trained(log, settings, protocol, chosen, asked) if train else None
+    if recipe_file is not None and not train:
+        raise Misuse("--recipe: says how to train: give --train with it")
+    ranker = _trained(log, settings, protocol, chosen, asked, recipe_file) if train else None
     with progress_on(console) as tell:
         simulation = run(log, settings, protocol, chosen, asked, fit=fit, ranker=ranker, progress=tell)
     complain(simulation.log, console)
@@ -67,17 +71,20 @@ def simulate(
         write_whole(report_file, report.page(simulation, _told(settings)))
 
 
-def _trained(log: Path, settings: Settings, protocol: str, chosen: Chosen, asked: Asked) -> Ranker:
+def _trained(
+    log: Path, settings: Settings, protocol: str, chosen: Chosen, asked: Asked, recipe_file: Path | None
+) -> Ranker:
     """Train a ranker in a folder that is gone afterwards."""
     try:
         from streams.commands.training import training_progress
-        from training.fit import Recipe
+        from training.recipe import read_recipe
         from training.run import Job, learn
     except ModuleNotFoundError as exc:
         raise MissingServer(f"--train needs the package {exc.name}: pip install 'streamrank[train]'") from exc
 
+    recipe = read_recipe(file=recipe_file, seed=asked.seed)
     with tempfile.TemporaryDirectory(prefix="streamrank-train-") as folder, training_progress() as tell:
-        job, recipe = Job(log, settings, protocol, chosen, asked), Recipe(seed=asked.seed)
+        job = Job(log, settings, protocol, chosen, asked)
         ranker, _, _ = learn(job, Path(folder) / "ranker", Path(folder) / "lists", recipe, progress=tell)
     return ranker
 

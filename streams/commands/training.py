@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from streams.commands.evaluating import protocol_options
-from streams.commands.options import json_option, with_settings, write_json
+from streams.commands.options import json_option, recipe_option, with_settings, write_json
 from streams.commands.simulating import show
 from streams.errors import MissingServer
 from streams.evaluation.protocols import Chosen
@@ -40,6 +40,8 @@ SPLIT_MS, MIN_COUNT = 1_509_494_400_000, 10
 )  # fmt: skip
 @click.option("--version", type=click.IntRange(min=1), default=1, show_default=True, help="Which version to write.")
 @click.option("--work", type=click.Path(path_type=Path), default=Path("runs/train"), show_default=True, help="Scratch.")
+@recipe_option
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @protocol_options
 @json_option
 def train(
@@ -48,6 +50,8 @@ def train(
     out: Path,
     version: int,
     work: Path,
+    recipe_file: Path | None,
+    overrides: tuple[str, ...],
     protocol: str,
     chosen: Chosen,
     asked: Asked,
@@ -56,14 +60,16 @@ def train(
     """Train a ranker on what a log teaches by the protocol, and write model and manifest.
 
     The log is walked through the pipeline, so the ranker learns from what would have been served; then it is evaluated.
+    KEY=VALUE changes a number of the recipe, as in fit.learning_rate=0.001.
     """
     try:
-        from training.fit import Recipe
+        from training.recipe import read_recipe
         from training.run import Job, check
         from training.run import train as run
     except ModuleNotFoundError as exc:
         raise MissingServer(f"streamrank train needs the package {exc.name}: pip install 'streamrank[train]'") from exc
 
+    recipe = read_recipe(overrides, recipe_file, seed=asked.seed)
     source = SOURCE if log is None else log.name
     if log is None:
         log = _imported(work / DATA)
@@ -71,7 +77,6 @@ def train(
             chosen, asked = replace(chosen, split_ms=SPLIT_MS), replace(asked, min_count=asked.min_count or MIN_COUNT)
     job = Job(log, settings, protocol, chosen, asked)
     with training_progress() as tell:
-        recipe = Recipe(seed=asked.seed)
         trained = run(job, out, work / "lists", recipe=recipe, source=source, version=version, progress=tell)
     show(trained.simulation)
     write_json(json_file, trained.manifest | {"path": str(trained.path), "seconds": round(trained.seconds, 1)})

@@ -13,16 +13,17 @@ import torch
 from streams.evaluation.log import Entry, Log
 from tests.unit.building import settings
 from training.dataset import Dataset, build
-from training.fit import Recipe
-from training.pretrain import Pretraining
-from training.splits import Limits
+from training.recipe import Fit, Limits, Pretraining, Recipe
 
 USERS, ITEMS, WEEKS = 30, 80, 14
 DAY_MS = 86_400_000
 FIRST_MS = round(datetime(2024, 1, 1, tzinfo=UTC).timestamp() * 1000)
 LIMITS = Limits(train=150, validation=40, negatives=20)
 RECIPE = Recipe(
-    seed=5, epochs=4, batch_lists=8, learning_rate=5e-3, pretraining=Pretraining(epochs=2, places=20_000, negatives=64)
+    seed=5,
+    limits=LIMITS,
+    pretraining=Pretraining(epochs=2, places=20_000, negatives=64),
+    fit=Fit(epochs=4, batch_lists=8, learning_rate=5e-3),
 )
 Event = dict[str, Any]
 torch.set_num_threads(1)  # as `fit` does: sums are the same each time, and so small are faster

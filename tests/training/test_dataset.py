@@ -16,7 +16,8 @@ from streams.features.item import digest_of
 from tests.training.conftest import LIMITS, entries_of, lists_of, shop, write_log
 from training.dataset import Dataset
 from training.lists import Lists, batch
-from training.splits import Limits, choose
+from training.recipe import Limits
+from training.splits import choose
 from training.steps import Step, find_steps
 
 SEEN = ("features", "pairs", "seeds", "item_ids", "history_ids", "users")

@@ -8,7 +8,8 @@ import torch
 
 from inference.tensors import HISTORY
 from streams.evaluation.base import Signal
-from training.pretrain import Pretraining, pretrain
+from training.pretrain import pretrain
+from training.recipe import Pretraining
 from training.sequences import Sequences
 from training.taste import Taste
 

@@ -5,7 +5,8 @@ from collections import Counter
 import pytest
 
 from streams.errors import Misuse
-from training.splits import TRAIN, TRAIN_FROM, VALIDATION, VALIDATION_FROM, Chosen, Limits, choose
+from training.recipe import Limits
+from training.splits import TRAIN, TRAIN_FROM, VALIDATION, VALIDATION_FROM, Chosen, choose
 from training.steps import Step
 
 ALL = Limits(train=10_000, validation=10_000, negatives=7)

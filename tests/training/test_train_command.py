@@ -7,9 +7,7 @@ from typing import Any
 
 import pytest
 
-import training.fit
 import training.run
-import training.splits
 from inference.onnx_ranker import OnnxRanker
 from streams.cli import run
 from streams.evaluation.base import Case
@@ -23,23 +21,17 @@ from training.manifest import golden
 SPLIT_MS = FIRST_MS + (WEEKS - 2) * 7 * DAY_MS
 
 
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a training of the command last a second."""
-    monkeypatch.setattr(training.fit, "Recipe", lambda seed: RECIPE)
-    monkeypatch.setattr(training.run.Job, "__init__", _job)
-
-
-_init = training.run.Job.__init__
-
-
-def _job(self: training.run.Job, *arguments: Any) -> None:
-    _init(self, *arguments, limits=LIMITS)
+QUICK = [f"{key}={value}" for key, value in {
+    "limits.train": LIMITS.train, "limits.validation": LIMITS.validation, "limits.negatives": LIMITS.negatives,
+    "pretraining.epochs": 2, "pretraining.places": 20_000, "pretraining.negatives": 64,
+    "fit.epochs": 4, "fit.batch_lists": 8, "fit.learning_rate": 5e-3,
+}.items()]  # fmt: skip
+"""A recipe by which a training lasts a second."""
 
 
 def test_it_writes_a_version_with_its_manifest(log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out, told = tmp_path / "ranker", tmp_path / "told.json"
-    command = ["train", "--log", log, "--out", out, "--work", tmp_path / "work", "--version", 3, "--json", told]
+    command = ["train", "--log", log, "--out", out, "--work", tmp_path / "work", "--version", 3, "--json", told, *QUICK]
     # The tiny shop decides nothing about quality: a refusal comes after everything is written.
     assert run([str(word) for word in [*command, "--split", SPLIT_MS]]) in (0, 1)
     shown = capsys.readouterr()
@@ -124,7 +116,7 @@ def test_the_same_command_gives_the_same_bytes(log: Path, tmp_path: Path) -> Non
     made = []
     for name in ("a", "b"):
         out = tmp_path / name / "ranker"
-        command = ["train", "--log", log, "--out", out, "--work", tmp_path / name, "--split", SPLIT_MS]
+        command = ["train", "--log", log, "--out", out, "--work", tmp_path / name, "--split", SPLIT_MS, *QUICK]
         assert run([str(word) for word in command]) in (0, 1)
         made.append([(out / "1" / file).read_bytes() for file in ("manifest.json", "model.onnx")])
     assert made[0] == made[1]
