@@ -17,7 +17,7 @@ from benchmarks.deployment import PROMPT, prompt_consumer
 from benchmarks.paced import Due, Reader, latencies_ms, send
 from benchmarks.report import Section, percentile
 from inference.ranker import RankerInputs
-from inference.tensors import FEATURES, HISTORY, MAX_ID, SEEDS
+from inference.tensors import CODE_LEVELS, CODES, FEATURES, HISTORY, MAX_ID, SEEDS
 from inference.triton_ranker import TritonAddress, decode, encode
 from streams.embedded.stack import Addresses
 from streams.errors import StackFailed
@@ -66,6 +66,8 @@ def add_triton(section: Section, addresses: Addresses) -> None:
         seeds=rng.random((1, SEEDS), np.float32),
         item_ids=rng.integers(1, MAX_ID, (1, CANDIDATES), np.int32),
         history_ids=rng.integers(1, MAX_ID, (1, HISTORY), np.int32),
+        item_codes=rng.integers(1, CODES + 1, (1, CANDIDATES, CODE_LEVELS), np.int32),
+        history_codes=rng.integers(1, CODES + 1, (1, HISTORY, CODE_LEVELS), np.int32),
     )
     client = TritonAddress(addresses.triton).sync_client()
     times = _timed_ms(lambda: decode(client.infer("ranker", encode(inputs)), inputs, "ranker"))

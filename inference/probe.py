@@ -13,7 +13,7 @@ from tritonclient.utils import InferenceServerException
 
 from inference.onnx_ranker import OnnxRanker
 from inference.ranker import RankerInputs
-from inference.tensors import FEATURES, HISTORY, MAX_BATCH_SIZE, MAX_ID, SEEDS
+from inference.tensors import CODE_LEVELS, CODES, FEATURES, HISTORY, MAX_BATCH_SIZE, MAX_ID, SEEDS
 from inference.triton_ranker import TritonAddress, decode, encode
 from streams.errors import BadModel, RankerUnavailable
 
@@ -26,7 +26,7 @@ SHAPES: Final = ((1, 1), (1, 200), (3, 37), (MAX_BATCH_SIZE, 20))
 
 def golden_inputs(seed: int = 7) -> Iterator[RankerInputs]:
     """Yield the same seeded batches every time, one per entry of `SHAPES`, with some padding in each."""
-    generator = np.random.default_rng(seed)
+    generator, drawn = np.random.default_rng(seed), np.random.default_rng(seed + 1)
     for batch, candidates in SHAPES:
         features = generator.normal(size=(batch, candidates, len(FEATURES))).astype(np.float32)
         pairs = generator.exponential(2.0, size=(batch, candidates, 2 * SEEDS)).astype(np.float32)
@@ -35,7 +35,10 @@ def golden_inputs(seed: int = 7) -> Iterator[RankerInputs]:
         items = generator.integers(0, MAX_ID, size=(batch, candidates), dtype=np.int32)
         history = generator.integers(0, MAX_ID, size=(batch, HISTORY), dtype=np.int32)
         history[:, HISTORY // 2 :] *= generator.integers(0, 2, size=(batch, 1), dtype=np.int32)
-        yield RankerInputs(features, pairs, seeds, items, history)
+        codes, past = (
+            drawn.integers(0, CODES + 1, (batch, size, CODE_LEVELS), np.int32) for size in (candidates, HISTORY)
+        )
+        yield RankerInputs(features, pairs, seeds, items, history, codes, past * (history > 0)[..., None])
 
 
 def probe(address: TritonAddress, model: str, version: int, folder: Path, timeout_s: float = 10.0) -> None:

@@ -28,6 +28,8 @@ class RankerInputs:
     seeds: NDArray[np.float32]  # (B, SEEDS)
     item_ids: NDArray[np.int32]  # (B, K)
     history_ids: NDArray[np.int32]  # (B, T)
+    item_codes: NDArray[np.int32]  # (B, K, C)
+    history_codes: NDArray[np.int32]  # (B, T, C)
 
     def __post_init__(self) -> None:
         for tensor, array in self.tensors():
@@ -35,14 +37,26 @@ class RankerInputs:
                 got = f"{array.dtype}{list(array.shape)}"
                 raise ValueError(f"{tensor.name}: got {got}, not {tensor.dtype}{list(tensor.shape)}")
         if len({len(array) for _, array in self.tensors()}) > 1 or (
-            not self.item_ids.shape == self.features.shape[:2] == self.pairs.shape[:2]
+            not self.item_ids.shape == self.features.shape[:2] == self.pairs.shape[:2] == self.item_codes.shape[:2]
         ):
             raise ValueError("the tensors disagree about B or K")
 
     def tensors(self) -> Iterator[tuple[Tensor, NDArray[np.float32] | NDArray[np.int32]]]:
         """Yield each declared tensor with its array."""
-        arrays = (self.features, self.pairs, self.seeds, self.item_ids, self.history_ids)
-        yield from zip(RANKER_INPUTS, arrays, strict=True)
+        for tensor in RANKER_INPUTS:
+            yield tensor, getattr(self, tensor.name)
+
+    @classmethod
+    def zeros(cls, batch: int, candidates: int) -> "RankerInputs":
+        """Return B requests of K candidates, all padding, to be filled."""
+        sizes = {"B": batch, "K": candidates}
+        shapes = {tensor: [sizes[n] if isinstance(n, str) else n for n in tensor.shape] for tensor in RANKER_INPUTS}
+        return cls(**{tensor.name: np.zeros(shape, tensor.numpy) for tensor, shape in shapes.items()})
+
+    def first(self, candidates: int) -> "RankerInputs":
+        """Return the batch with its first `candidates` candidates only."""
+        arrays = {t.name: array[:, :candidates] if "K" in t.shape else array for t, array in self.tensors()}
+        return RankerInputs(**arrays)  # type: ignore[arg-type]
 
     def __len__(self) -> int:
         """The number of requests, B."""

@@ -1,13 +1,13 @@
-"""The tensor contract between Streamrank and every ranker: names, dtypes, shapes and units, declared once.
+"""The tensor contract between Streamrank and its models: names, dtypes, shapes and units, declared once.
 
-Who writes from it: the worker's encoder (fills `RANKER_INPUTS`), the training export (names and checks the
-ONNX graph) and `config_pbtxt` (the text Triton reads). After a change here:
+Who writes from it: the worker (fills `RANKER_INPUTS` and `ENCODER_INPUTS`), the training export (names and checks
+the ONNX graphs) and `config_pbtxt` (the text Triton reads). After a change here:
 
     python -m inference.tensors > triton_models/ranker/config.pbtxt
 
-Shape letters: B requests, K candidates, T history, F features, H heads. B and K are dynamic, the rest is
-fixed. Invariant: every tensor is batch-first, and a row's scores do not depend on the other rows of its
-batch.
+Shape letters: B requests (or texts), K candidates, T history, F features, H heads, C levels of a semantic code,
+L tokens, D width of a text vector. B, K, L and D are dynamic, the rest is fixed. Invariant: every tensor is
+batch-first, and a row's answer does not depend on the other rows of its batch.
 """
 
 import sys
@@ -36,6 +36,10 @@ MAX_ID: Final = 2**31 - 1
 SEEDS: Final = 10
 # Items of history a ranker sees, newest first. More: a longer memory, and a larger request.
 HISTORY: Final = 20
+# A semantic code: so many numbers, each from 1 to CODES, coarse first; 0 where nothing is known of an item's text.
+# More levels or codes: finer, and larger tables in the student.
+CODE_LEVELS: Final = 3
+CODES: Final = 256
 # Requests in one call to Triton; the client splits larger batches. More: fewer calls, longer ones; at 64 of 200
 # candidates a row was seen to cost twice what it costs at 32.
 MAX_BATCH_SIZE: Final = 32
@@ -97,6 +101,8 @@ RANKER_INPUTS: Final = (
     Tensor("seeds", "FP32", ("B", SEEDS), "decayed count of the signals of each seed, the most telling first"),
     Tensor("item_ids", "INT32", ("B", "K"), "hashed id of the candidate, 1 to MAX_ID; 0 is padding"),
     Tensor("history_ids", "INT32", ("B", HISTORY), "hashed ids of the user's last items, newest first; 0 is padding"),
+    Tensor("item_codes", "INT32", ("B", "K", CODE_LEVELS), "semantic code of the candidate, 1 to CODES; 0 is unknown"),
+    Tensor("history_codes", "INT32", ("B", HISTORY, CODE_LEVELS), "semantic codes of the user's last items"),
 )
 RANKER_OUTPUTS: Final = (
     Tensor(
@@ -106,8 +112,19 @@ RANKER_OUTPUTS: Final = (
         "probability in [0, 1] that the candidate, if seen, gets each of HEADS",
     ),
 )
+ENCODER_INPUTS: Final = (
+    Tensor("input_ids", "INT32", ("B", "L"), "tokens of a text, by the vocabulary that lies beside the model"),
+    Tensor("attention_mask", "INT32", ("B", "L"), "1 for a token, 0 for padding"),
+)
+ENCODER_OUTPUTS: Final = (
+    Tensor("vector", "FP32", ("B", "D"), "the text as a vector of length 1: the nearer, the more alike"),
+    Tensor("codes", "INT32", ("B", CODE_LEVELS), "its semantic code, 1 to CODES, coarse first"),
+)
+RANKER: Final = (RANKER_INPUTS, RANKER_OUTPUTS)
+ENCODER: Final = (ENCODER_INPUTS, ENCODER_OUTPUTS)
+_CONTRACTS: Final[dict[str, tuple[tuple[Tensor, ...], tuple[Tensor, ...]]]] = {"encoder": ENCODER}
 
-# Where the ranker runs. cpu: the embedded server. gpu: a stock Triton image with TensorRT behind onnxruntime.
+# Where a model runs. cpu: the embedded server. gpu: a stock Triton image with TensorRT behind onnxruntime.
 _TARGETS: Final[dict[Target, tuple[str, str]]] = {
     "cpu": (CPU_BACKEND, "instance_group [ { kind: KIND_CPU, count: 1 } ]\n"),
     "gpu": (
@@ -126,21 +143,19 @@ def _entries(kind: str, tensors: tuple[Tensor, ...]) -> str:
 
 
 def config_pbtxt(model_name: str, target: Target) -> str:
-    """Return Triton's `config.pbtxt` for a ranker of this contract; both targets take the same ONNX file.
+    """Return Triton's `config.pbtxt` for the encoder, or, under any other name, for a ranker.
 
-    All versions in the folder are served, because requests name theirs and a swap must never unload the
-    other.
+    Both targets take the same ONNX file. All versions in the folder are served, because requests name theirs and a
+    swap must never unload the other.
     """
     backend, placement = _TARGETS[target]
+    inputs, outputs = _CONTRACTS.get(model_name, RANKER)
     return (
         "# Generated from inference/tensors.py; do not edit.\n"
         f'name: "{model_name}"\n'
         f'backend: "{backend}"\n'
         f"max_batch_size: {MAX_BATCH_SIZE}\n"
-        "version_policy { all {} }\n"
-        + _entries("input", RANKER_INPUTS)
-        + _entries("output", RANKER_OUTPUTS)
-        + placement
+        "version_policy { all {} }\n" + _entries("input", inputs) + _entries("output", outputs) + placement
     )
 
 

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.ranker import Ranked, Ranker, RankerInputs
-from inference.tensors import FEATURES, HISTORY, SEEDS
+from inference.tensors import SEEDS
 from streams.contracts.events import Request
 from streams.contracts.slates import ServedBy, Slate
 from streams.errors import RankerUnavailable
-from streams.features.encode import Candidates, History, features, history_ids
+from streams.features.encode import Candidates, History, features, history_codes, history_ids
 from streams.features.item import Catalogue
 from streams.features.user import UserState
 from streams.retrieval.base import Asked
@@ -112,13 +112,7 @@ class Recommender:
         """Return the ranker's inputs, padded to the usual number of candidates, so that rounding is always the same."""
         longest = max(self.retriever.limit, *(len(one.candidates.items) for one in prepared))
         longest += -longest % LANES
-        inputs = RankerInputs(
-            features=np.zeros((len(prepared), longest, len(FEATURES)), np.float32),
-            pairs=np.zeros((len(prepared), longest, 2 * SEEDS), np.float32),
-            seeds=np.zeros((len(prepared), SEEDS), np.float32),
-            item_ids=np.zeros((len(prepared), longest), np.int32),
-            history_ids=np.zeros((len(prepared), HISTORY), np.int32),
-        )
+        inputs = RankerInputs.zeros(len(prepared), longest)
         for row, one in enumerate(prepared):
             size = len(one.candidates.items)
             found = one.candidates
@@ -127,6 +121,8 @@ class Recommender:
             inputs.seeds[row, : len(found.seeds)] = found.seeds
             inputs.item_ids[row, :size] = self.catalogue.hashed[found.items]
             inputs.history_ids[row] = history_ids(one.history, self.catalogue)
+            inputs.item_codes[row, :size] = self.catalogue.semantic[found.items]
+            inputs.history_codes[row] = history_codes(one.history, self.catalogue)
         return inputs
 
     def slate(

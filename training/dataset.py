@@ -81,9 +81,10 @@ def build(
         Misuse: the log can't be read, or is too short.
     """
     chosen = choose(find_steps(one for entry in entries() if (one := signal(entry)) is not None), limits, seed)
-    sequences = Sequences.of((one for entry in entries() if (one := signal(entry)) is not None), chosen.train_from)
     pipeline = offline_pipeline(offline_settings(settings), None)
     load_items(pipeline, items)
+    signals = (one for entry in entries() if (one := signal(entry)) is not None)
+    sequences = Sequences.of(signals, chosen.train_from, pipeline.catalogue)
     recorder = Recorder(pipeline, {_request_id(number): one for number, one in chosen.wanted.items()}, seed)
     pipeline.recommender = recorder
     _empty(out)

@@ -126,8 +126,7 @@ def _check_independence(ranker: OnnxRanker, inputs: RankerInputs) -> None:
     """Score the first row alone, and its first candidate alone, and compare with the whole batch."""
     whole = ranker.score(inputs)
     row = next(inputs.chunks(1))
-    one = RankerInputs(row.features[:, :1], row.pairs[:, :1], row.seeds, row.item_ids[:, :1], row.history_ids)
     alone: NDArray[np.float32] = ranker.score(row)[0]
-    worst = max(np.abs(whole[0] - alone).max(), np.abs(whole[0, :1] - ranker.score(one)[0]).max())
+    worst = max(np.abs(whole[0] - alone).max(), np.abs(whole[0, :1] - ranker.score(row.first(1))[0]).max())
     if worst > TOLERANCE / 10:
         raise BadModel(f"{ranker.model}: a row depends on its batch, by {worst:.2g}")

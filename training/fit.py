@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from inference.tensors import HEADS
+from inference.tensors import HEADS, RANKER_INPUTS
 from streams.errors import Misuse
 from streams.evaluation.intervals import by_user
 from streams.evaluation.metrics import from_relevance
@@ -172,7 +172,7 @@ def _signals(student: Student, lists: Lists) -> NDArray[np.float32]:
 
 
 def _inputs(one: Batch) -> tuple[torch.Tensor, ...]:
-    return tuple(map(torch.from_numpy, (one.features, one.pairs, one.seeds, one.item_ids, one.history_ids)))
+    return tuple(torch.from_numpy(getattr(one, tensor.name)) for tensor in RANKER_INPUTS)
 
 
 def _deterministic() -> None:

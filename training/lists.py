@@ -30,11 +30,13 @@ class Lists:
     features: NDArray[np.float32]  # (R, F)
     pairs: NDArray[np.float32]  # (R, 2 * SEEDS)
     item_ids: NDArray[np.int32]  # (R,)
+    item_codes: NDArray[np.int32]  # (R, C)
     depth: NDArray[np.uint8]  # (R,)
     weight: NDArray[np.float32]  # (R,)
     offsets: NDArray[np.int64]  # (N + 1,)
     seeds: NDArray[np.float32]  # (N, SEEDS)
     history_ids: NDArray[np.int32]  # (N, T)
+    history_codes: NDArray[np.int32]  # (N, T, C)
     users: NDArray[np.int32]  # (N,)
     targets: NDArray[np.int32]  # (N,)
     at_ms: NDArray[np.int64]  # (N,)
@@ -73,6 +75,8 @@ class Batch:
     seeds: NDArray[np.float32]  # (B, SEEDS)
     item_ids: NDArray[np.int32]  # (B, K)
     history_ids: NDArray[np.int32]  # (B, T)
+    item_codes: NDArray[np.int32]  # (B, K, C)
+    history_codes: NDArray[np.int32]  # (B, T, C)
     labels: NDArray[np.float32]  # (B, K, H)
     weight: NDArray[np.float32]  # (B, K)
 
@@ -90,6 +94,8 @@ def batch(lists: Lists, chosen: NDArray[np.int64]) -> Batch:
         seeds=lists.seeds[chosen],
         item_ids=np.where(real, lists.item_ids[at], 0).astype(np.int32),
         history_ids=lists.history_ids[chosen],
+        item_codes=np.where(real[..., None], lists.item_codes[at], np.int32(0)),
+        history_codes=lists.history_codes[chosen],
         labels=(depth[..., None] > np.arange(len(HEADS))).astype(np.float32),
         weight=np.where(real, lists.weight[at], np.float32(0)),
     )

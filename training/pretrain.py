@@ -4,21 +4,24 @@
 
 The negatives j are drawn for a whole batch from Q, half of it uniform over the items and half as frequent as they are;
 taking log Q off keeps the softmax that of all items (Bengio and Senecal, 2008; Yi et al., RecSys 2019). Negatives that
-are the target itself don't count.
+are the target itself don't count. For each batch some items with a code lose their ids, as if they were new: so codes
+learn to stand in for an id (as DropoutNet, Volkovs et al., NIPS 2017).
 """
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.nn import functional
 
 from inference.tensors import HISTORY
 from training.recipe import Pretraining
 from training.sequences import Sequences
-from training.taste import Taste
+from training.taste import SEEN_ROWS, Taste
 
 LENGTH = 50
 """Places of a row; a longer sequence becomes several rows."""
@@ -45,7 +48,7 @@ def pretrain(
         return taste.eval()
     epochs = max(1, min(recipe.epochs, recipe.places // places))
     share = min(1.0, recipe.places / (epochs * places))
-    ids, drawn_from = torch.from_numpy(sequences.ids), _proposal(rows, len(sequences.ids))
+    items, drawn_from = _Items.of(sequences), _proposal(rows, len(sequences.ids))
     log_q = torch.from_numpy(np.log(drawn_from * recipe.negatives)).float()
     steps = epochs * math.ceil(len(rows) * share / recipe.batch_rows)
     optimizer = torch.optim.AdamW(taste.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
@@ -59,27 +62,52 @@ def pretrain(
         for start in range(0, len(order), recipe.batch_rows):
             some = torch.from_numpy(rows[order[start : start + recipe.batch_rows]]).long()
             negatives = torch.from_numpy(generator.choice(len(drawn_from), recipe.negatives, p=drawn_from))
-            loss = _loss(taste, some, negatives, ids, log_q)
+            loss = _loss(taste, some, negatives, items.hidden(recipe.id_dropout, generator), log_q)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
             losses.append(loss.item())
         progress(f"sequences, epoch {epoch + 1} of {epochs}: loss {np.mean(losses):.4f}")
+    taste.seen.zero_()[items.ids[np.unique(rows[rows >= 0])] % SEEN_ROWS] = 1
     return taste.eval()
 
 
-def _loss(
-    taste: Taste, rows: torch.Tensor, negatives: torch.Tensor, ids: torch.Tensor, log_q: torch.Tensor
-) -> torch.Tensor:
+@dataclass(frozen=True, slots=True)
+class _Items:
+    """The items by number: `ids` (I,), `codes` (I, C), and `known` (I,), 0 where only the code may be gone by."""
+
+    ids: Tensor
+    codes: Tensor
+    known: Tensor
+
+    @classmethod
+    def of(cls, sequences: Sequences) -> "_Items":
+        return cls(torch.from_numpy(sequences.ids), torch.from_numpy(sequences.codes), torch.ones(len(sequences.ids)))
+
+    def hidden(self, share: float, generator: np.random.Generator) -> "_Items":
+        """Return them with the ids of a share of those that have a code unknown; draws nothing if none has one."""
+        coded = self.codes[:, 0] > 0
+        if not coded.any():
+            return self
+        kept = torch.from_numpy(generator.random(len(self.ids)) >= share)
+        return replace(self, known=(kept | ~coded).float())
+
+    def at(self, numbers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what `Taste.embed` takes of these numbers (...), -1 for padding."""
+        real, place = numbers >= 0, numbers.clamp_min(0)
+        return torch.where(real, self.ids[place], 0), self.codes[place] * real.unsqueeze(-1), self.known[place]
+
+
+def _loss(taste: Taste, rows: Tensor, negatives: Tensor, items: _Items, log_q: Tensor) -> Tensor:
     """Return the mean loss of predicting each place of rows (U, L) of item numbers, -1 for padding."""
-    hashed = torch.where(rows >= 0, ids[rows.clamp_min(0)], 0)
-    h = taste.along(hashed[:, :-1])  # (U, L - 1, D)
+    h = taste.along(*items.at(rows[:, :-1]))  # (U, L - 1, D)
     wanted = rows[:, 1:]
     real = wanted >= 0
     h, wanted = h[real], wanted[real]  # (N, D), (N,)
-    right = (h * taste.embed(ids[wanted])).sum(dim=1) + taste.bias(ids[wanted]) - log_q[wanted]  # (N,)
-    others = h @ taste.embed(ids[negatives]).t() + taste.bias(ids[negatives]) - log_q[negatives]  # (N, negatives)
+    came, drawn = items.at(wanted), items.at(negatives)
+    right = (h * taste.embed(*came)).sum(dim=1) + taste.bias(*came) - log_q[wanted]  # (N,)
+    others = h @ taste.embed(*drawn).t() + taste.bias(*drawn) - log_q[negatives]  # (N, negatives)
     others = others.masked_fill(wanted[:, None] == negatives[None, :], -1e9)
     return (functional.softplus(torch.logsumexp(others, dim=1) - right)).mean()
 

@@ -33,7 +33,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Pretraining:
-    """How to pre-train; `places` bounds how many places of sequences are predicted in all, which bounds the time."""
+    """How to pre-train; `places` bounds how many places of sequences are predicted in all, which bounds the time.
+
+    `id_dropout` is the share of items with a semantic code that go without their id in a batch, as new ones do.
+    """
 
     epochs: Count = 30
     places: Count = 6_000_000
@@ -42,6 +45,7 @@ class Pretraining:
     learning_rate: Rate = 3e-3
     weight_decay: Share = 0.0
     warm_up: Share = 0.05
+    id_dropout: Share = 0.15
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,18 +45,20 @@ class Recorder(Recommender):
 
     def take(self, split: str) -> Lists:
         """Return the lists of a split kept since the last time, at least one."""
-        features, pairs, item_ids, depth, weight, seeds, history, users, targets, at_ms = zip(
+        features, pairs, item_ids, codes, depth, weight, seeds, history, past, users, targets, at_ms = zip(
             *self._rows.pop(split), strict=True
         )
         return Lists(
             features=np.concatenate(features),
             pairs=np.concatenate(pairs),
             item_ids=np.concatenate(item_ids),
+            item_codes=np.concatenate(codes),
             depth=np.concatenate(depth),
             weight=np.concatenate(weight),
             offsets=np.cumsum([0, *map(len, item_ids)]),
             seeds=np.concatenate(seeds),
             history_ids=np.concatenate(history),
+            history_codes=np.concatenate(past),
             users=np.array(users, np.int32),
             targets=np.array(targets, np.int32),
             at_ms=np.array(at_ms, np.int64),
@@ -79,10 +81,12 @@ class Recorder(Recommender):
                 inputs.features[0, places],
                 inputs.pairs[0, places],
                 inputs.item_ids[0, places],
+                inputs.item_codes[0, places],
                 depth[places],
                 weight * np.float32(empty_weight),
                 inputs.seeds,
                 inputs.history_ids,
+                inputs.history_codes,
                 wanted.user,
                 len(came),
                 wanted.step.at_ms,

@@ -1,4 +1,4 @@
-"""What each user went for, in order, as hashed ids: all of it in two arrays, four bytes a signal.
+"""What each user went for, in order, as hashed ids and codes: all of it in two arrays, four bytes a signal.
 
 An item that follows itself is one place of a sequence, as a state knows an item once.
 """
@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.tensors import CODE_LEVELS
 from streams.evaluation.base import Signal
-from streams.features.item import digest_of, hashed_id
+from streams.features.item import Catalogue, digest_of, hashed_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class Sequences:
     """
 
     ids: NDArray[np.int32]  # (I,), the hashed id of each item
+    codes: NDArray[np.int32]  # (I, C), the semantic code of each item, 0 where unknown
     items: NDArray[np.int32]  # (M,)
     offsets: NDArray[np.int64]  # (U + 1,)
     early: NDArray[np.int64]  # (U,)
@@ -32,8 +34,8 @@ class Sequences:
         return len(self.early)
 
     @classmethod
-    def of(cls, signals: Iterable[Signal], early_until: int) -> "Sequences":
-        """Sort signals by user; those before number `early_until` are the early ones."""
+    def of(cls, signals: Iterable[Signal], early_until: int, catalogue: Catalogue | None = None) -> "Sequences":
+        """Sort signals by user; those before number `early_until` are the early ones. Codes are the catalogue's."""
         numbers: dict[str, int] = {}
         users: dict[str, array[int]] = {}
         early: dict[str, int] = {}
@@ -44,9 +46,14 @@ class Sequences:
                 sequence.append(item)
             if number < early_until:
                 early[one.user_id] = len(sequence)
+        codes = np.zeros((len(numbers), CODE_LEVELS), np.int32)
+        for number, item_id in enumerate(numbers):
+            if catalogue is not None and (index := catalogue.index.get(item_id)) is not None:
+                codes[number] = catalogue.semantic[index]
         sizes = [len(sequence) for sequence in users.values()]
         return cls(
             ids=np.array([hashed_id(digest_of(item)) for item in numbers], np.int32),
+            codes=codes,
             items=np.concatenate([np.frombuffer(sequence, np.int32) for sequence in users.values()]),
             offsets=np.concatenate(([0], np.cumsum(sizes))),
             early=np.array([early.get(user, 0) for user in users], np.int64),

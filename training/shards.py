@@ -1,6 +1,7 @@
 """Lists on disk: Parquet, one row a list, with the names and shapes of the tensor contract; a shard is one row group.
 
-A tensor (B, n) is a list of n numbers a row, one (B, K, n) a list of the row's own K candidates, each n numbers;
+A tensor (B, n) is a list of n numbers a row, one (B, K, n) a list of the row's own K candidates, each n numbers, and
+what has more sizes lies flat;
 `COLUMNS` says what stands beside them. A shard appears under its name when it is whole, and carries checksums and the
 contract that it was made by. The same lists give the same bytes.
 """
@@ -26,25 +27,24 @@ LISTS: Final = 2_000
 
 
 class Column(NamedTuple):
-    """A column: `width` numbers (0: a number by itself) a row, or for each candidate of a row if it is `ragged`."""
+    """A column: an array of `shape` (none: a number) a row, or for each candidate of a row if it is `ragged`."""
 
     dtype: np.dtype[Any]
     ragged: bool = False
-    width: int = 0
+    shape: tuple[int, ...] = ()
     optional: bool = False
 
     @property
     def arrow(self) -> Any:
         """The Arrow type of a row's value."""
         kind = pa.from_numpy_dtype(self.dtype)
-        if self.width:
-            kind = pa.list_(_element(kind), self.width)
+        if self.shape:
+            kind = pa.list_(_element(kind), math.prod(self.shape))
         return pa.list_(_element(kind)) if self.ragged else kind
 
 
 def _of(tensor: Tensor) -> Column:
-    sizes = [size for size in tensor.shape if isinstance(size, int)]
-    return Column(tensor.numpy, "K" in tensor.shape, math.prod(sizes) if sizes else 0)
+    return Column(tensor.numpy, "K" in tensor.shape, tuple(size for size in tensor.shape if isinstance(size, int)))
 
 
 def _element(kind: Any) -> Any:
@@ -57,7 +57,7 @@ COLUMNS: Final[Mapping[str, Column]] = {tensor.name: _of(tensor) for tensor in R
     "users": Column(np.dtype(np.int32)),
     "targets": Column(np.dtype(np.int32)),
     "at_ms": Column(np.dtype(np.int64)),
-    "teacher": Column(np.dtype(np.float32), ragged=True, width=len(HEADS), optional=True),
+    "teacher": Column(np.dtype(np.float32), ragged=True, shape=(len(HEADS),), optional=True),
     "position": Column(np.dtype(np.int32), ragged=True, optional=True),
     "propensity": Column(np.dtype(np.float32), ragged=True, optional=True),
 }
@@ -126,8 +126,9 @@ def _check(path: Path, schema: Any) -> None:
 
 def _as_arrow(column: Column, values: NDArray[Any], offsets: Any) -> Any:
     array = pa.array(np.ascontiguousarray(values, column.dtype).ravel())
-    if column.width:
-        array = pa.FixedSizeListArray.from_arrays(array, type=pa.list_(_element(array.type), column.width))
+    if column.shape:
+        kind = pa.list_(_element(array.type), math.prod(column.shape))
+        array = pa.FixedSizeListArray.from_arrays(array, type=kind)
     if column.ragged:
         array = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), array, type=column.arrow)
     return array
@@ -144,10 +145,9 @@ def _as_arrays(table: Any) -> Arrays:
             if offsets is not None and not np.array_equal(own, offsets):
                 raise ValueError(f"column `{name}` has other candidates than those before it")
             offsets, values = own, values.flatten()
-        if column.width:
+        if column.shape:
             values = values.flatten()
-        array = values.to_numpy(zero_copy_only=False)
-        arrays[name] = array.reshape(-1, column.width) if column.width else array
+        arrays[name] = values.to_numpy(zero_copy_only=False).reshape(-1, *column.shape)
     return arrays | {"offsets": offsets}
 
 

@@ -1,7 +1,7 @@
-"""The student: a small network that scores each candidate by itself, from counts, features and the order of a history.
+"""The student: a small network that scores each candidate by itself, from counts, features, text and a history.
 
     f = log(e^c + sum_s g^s (F_s + beta B_s)^damp / ((n_s + 1)^a (n + 1)^b))     the streaming heuristic, learned
-    t = taste(history, item)                                                      `taste.py`
+    t = taste(history, item)                                                      `taste.py`: ids, semantic codes
     z = v_0 f + v_1 t + v x + MLP(x, f, t)                                        x: standardised features
 
 f is the formula that `streams/retrieval/related.py` and the evaluation's heuristic use, with parameters learned on the
@@ -73,16 +73,23 @@ class Student(nn.Module):
             self.direct.bias[-1] = math.log(rate / (1 - rate)) - above - self.first @ mean[-2:]
 
     def signals(
-        self, features: Tensor, pairs: Tensor, seeds: Tensor, item_ids: Tensor, history_ids: Tensor
+        self,
+        features: Tensor,
+        pairs: Tensor,
+        seeds: Tensor,
+        item_ids: Tensor,
+        history_ids: Tensor,
+        item_codes: Tensor,
+        history_codes: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """Return f and t, (B, K) each; the taste learns nothing here."""
+        """Return f and t, (B, K) each, from the inputs of the contract; the taste learns nothing here."""
         with torch.no_grad():
-            taste = self.taste(history_ids, item_ids)
+            taste = self.taste(history_ids, item_ids, history_codes, item_codes)
         return self.heuristic(pairs, seeds, features[..., _POPULAR]), taste
 
-    def logits(self, features: Tensor, pairs: Tensor, seeds: Tensor, item_ids: Tensor, history_ids: Tensor) -> Tensor:
-        """Return the log-odds of each head, (B, K, H), descending with depth."""
-        f, t = self.signals(features, pairs, seeds, item_ids, history_ids)
+    def logits(self, features: Tensor, *others: Tensor) -> Tensor:
+        """Return the log-odds of each head, (B, K, H), descending with depth, from the inputs of the contract."""
+        f, t = self.signals(features, *others)
         if self.training:
             t = t * (torch.rand(len(t), 1) >= TASTE_DROPOUT)
         x = torch.cat((features, f.detach().unsqueeze(2), t.unsqueeze(2)), dim=2)
@@ -94,9 +101,18 @@ class Student(nn.Module):
         z = torch.cat((deepest + above, deepest), dim=2)
         return z * self.calibration[0] + self.calibration[1]
 
-    def forward(self, features: Tensor, pairs: Tensor, seeds: Tensor, item_ids: Tensor, history_ids: Tensor) -> Tensor:
+    def forward(
+        self,
+        features: Tensor,
+        pairs: Tensor,
+        seeds: Tensor,
+        item_ids: Tensor,
+        history_ids: Tensor,
+        item_codes: Tensor,
+        history_codes: Tensor,
+    ) -> Tensor:
         """Return the probability of each head, (B, K, H)."""
-        return torch.sigmoid(self.logits(features, pairs, seeds, item_ids, history_ids))
+        return torch.sigmoid(self.logits(features, pairs, seeds, item_ids, history_ids, item_codes, history_codes))
 
 
 class Heuristic(nn.Module):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.tensors import FEATURES, HISTORY, SEEDS
+from inference.tensors import CODE_LEVELS, FEATURES, HISTORY, SEEDS
 from streams.compiled import compiled
 from streams.features import touch as t
 from streams.features.item import LEVELS, NO_CODE, Catalogue
@@ -74,6 +74,14 @@ def history_ids(history: History, catalogue: Catalogue) -> NDArray[np.int32]:
     latest = history.items[:HISTORY]
     ids[: len(latest)] = catalogue.hashed[latest]
     return ids
+
+
+def history_codes(history: History, catalogue: Catalogue) -> NDArray[np.int32]:
+    """Return the semantic codes of the latest items, shape (HISTORY, C), padded with 0."""
+    codes = np.zeros((HISTORY, CODE_LEVELS), np.int32)
+    latest = history.items[:HISTORY]
+    codes[: len(latest)] = catalogue.semantic[latest]
+    return codes
 
 
 def features(

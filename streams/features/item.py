@@ -11,7 +11,7 @@ from collections.abc import Iterable, Set
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.tensors import MAX_ID
+from inference.tensors import CODE_LEVELS, MAX_ID
 from streams.contracts.items import Item
 
 LEVELS = 3
@@ -23,7 +23,10 @@ _WORD = re.compile(r"\w+")
 
 
 class Catalogue:
-    """Items by index. Arrays have shape (>= len(self),); don't keep them, growing replaces them."""
+    """Items by index. Arrays have shape (>= len(self),); don't keep them, growing replaces them.
+
+    `semantic` (>= len(self), C) are the codes of the items' texts, 0 where none is known.
+    """
 
     def __init__(self) -> None:
         self.index: dict[str, int] = {}
@@ -48,6 +51,7 @@ class Catalogue:
         self.brand = np.zeros(_FIRST_SIZE, np.int32)
         self.digest = np.zeros(_FIRST_SIZE, np.uint64)
         self.hashed = np.zeros(_FIRST_SIZE, np.int32)
+        self.semantic = np.zeros((_FIRST_SIZE, CODE_LEVELS), np.int32)
 
     def __len__(self) -> int:
         """Return how many indices are taken."""

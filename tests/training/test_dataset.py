@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import training.recording
-from inference.tensors import FEATURES, MAX_ID
+from inference.tensors import FEATURES, MAX_ID, RANKER_INPUTS
 from streams.errors import Misuse
 from streams.evaluation.log import signal
 from streams.features.item import digest_of
@@ -20,7 +20,7 @@ from training.recipe import Limits
 from training.splits import choose
 from training.steps import Step, find_steps
 
-SEEN = ("features", "pairs", "seeds", "item_ids", "history_ids", "users")
+SEEN = (*(tensor.name for tensor in RANKER_INPUTS), "users")
 LABELS = ("depth", "weight", "offsets", "targets")
 ALL = Limits(train=10_000, validation=10_000, negatives=0)
 
@@ -52,7 +52,7 @@ def test_the_future_changes_no_feature(whole: Dataset, log: Path, tmp_path: Path
     one, other = after.whole("validation"), whole.whole("validation")
     assert not same(one, other, SEEN)
     first, again = (batch(lists, np.array([0])) for lists in (one, other))
-    for name in ("features", "pairs", "seeds", "item_ids", "history_ids"):
+    for name in (tensor.name for tensor in RANKER_INPUTS):
         assert np.array_equal(getattr(first, name), getattr(again, name)), name
 
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from inference.tensors import HISTORY
+from inference.tensors import CODE_LEVELS, HISTORY
 from streams.evaluation.base import Signal
 from training.pretrain import pretrain
 from training.recipe import Pretraining
 from training.sequences import Sequences
-from training.taste import Taste
+from training.taste import SEEN_ROWS, Taste
 
 RECIPE = Pretraining(epochs=2, places=20_000, negatives=64)
 GROUPS, SIZE = 5, 12
@@ -33,12 +33,28 @@ def followed(seed: int, users: int = 150, steps: int = 24) -> list[Signal]:
     return signals
 
 
+def numbered(signals: list[Signal]) -> dict[str, int]:
+    """Return the items' places in `Sequences.ids`."""
+    numbers: dict[str, int] = {}
+    for one in signals:
+        numbers.setdefault(one.item_id, len(numbers))
+    return numbers
+
+
 def score(taste: Taste, sequences: Sequences, numbers: dict[str, int], last: str) -> dict[str, float]:
     """Return the score of each item after one."""
-    history = torch.zeros(1, HISTORY, dtype=torch.int32)
+    history, past = torch.zeros(1, HISTORY, dtype=torch.int32), torch.zeros(1, HISTORY, CODE_LEVELS, dtype=torch.int32)
     history[0, 0] = int(sequences.ids[numbers[last]])
-    scores = taste(history, torch.from_numpy(sequences.ids)[None])[0].tolist()
+    past[0, 0] = torch.from_numpy(sequences.codes[numbers[last]])
+    ids, codes = torch.from_numpy(sequences.ids)[None], torch.from_numpy(sequences.codes)[None]
+    scores = taste(history, ids, past, codes)[0].tolist()
     return {item: scores[number] for item, number in numbers.items()}
+
+
+def with_codes(sequences: Sequences, numbers: dict[str, int]) -> Sequences:
+    """Return sequences whose items have codes that tell their group, and little else."""
+    codes = np.array([[1 + int(item[0]), 1 + int(item[2:]) % 3, 1] for item in numbers], np.int32)
+    return replace(sequences, codes=codes)
 
 
 @pytest.fixture(scope="module")
@@ -50,14 +66,35 @@ def sequences() -> Sequences:
 def test_it_learns_what_follows_what_even_where_it_never_did(sequences: Sequences) -> None:
     """No count of pairs could: these two were never seen one after the other."""
     taste = pretrain(sequences, replace(RECIPE, epochs=40, places=10**6, batch_rows=32), 1, early=False)
-    numbers: dict[str, int] = {}
-    for one in followed(1):
-        numbers.setdefault(one.item_id, len(numbers))
+    numbers = numbered(followed(1))
     for group in range(GROUPS):
         scores = score(taste, sequences, numbers, f"{group}-0")
         after = (group + 1) % GROUPS
         others = [value for item, value in scores.items() if not item.startswith(f"{after}-")]
         assert scores[f"{after}-0"] > np.quantile(others, 0.95)
+
+
+def test_a_new_item_is_known_by_its_code(sequences: Sequences) -> None:
+    """The item was in nobody's sequence, its id is another than all, and it comes after what its group comes after."""
+    numbers = numbered(followed(1))
+    coded = with_codes(sequences, numbers)
+    taste = pretrain(coded, replace(RECIPE, epochs=40, places=10**6, batch_rows=32), 1, early=False)
+    new = replace(coded, ids=coded.ids + 1)
+    assert not taste.seen[new.ids % SEEN_ROWS].any()
+    history, past = torch.zeros(1, HISTORY, dtype=torch.int32), torch.zeros(1, HISTORY, CODE_LEVELS, dtype=torch.int32)
+    groups = np.array([int(item[0]) for item in numbers])
+    for group in range(GROUPS):
+        last = numbers[f"{group}-1"]
+        history[0, 0], past[0, 0] = int(coded.ids[last]), torch.from_numpy(coded.codes[last])
+        ids, codes = torch.from_numpy(new.ids)[None], torch.from_numpy(new.codes)[None]
+        scores = taste(history, ids, past, codes)[0].detach().numpy()
+        after = groups == (group + 1) % GROUPS
+        assert scores[after].min() > scores[~after].max()
+
+
+def test_where_no_item_has_a_code_ids_are_never_dropped(sequences: Sequences) -> None:
+    one, other = (pretrain(sequences, replace(RECIPE, id_dropout=p), 1, early=False).state_dict() for p in (0.0, 0.9))
+    assert all(torch.equal(one[name], other[name]) for name in one)
 
 
 def test_the_same_seed_gives_the_same_weights(sequences: Sequences) -> None:
@@ -81,7 +118,8 @@ def test_without_a_sequence_there_is_nothing_to_learn() -> None:
     alone = Sequences.of((Signal(f"u{n}", "a", n, "click", "") for n in range(5)), 5)
     taste = pretrain(alone, RECIPE, 1, early=False)
     assert not taste.training
-    assert taste.embed(torch.tensor([1])).isfinite().all()
+    nothing = torch.zeros(1, HISTORY, CODE_LEVELS, dtype=torch.int32)
+    assert taste(nothing[..., 0], nothing[..., 0], nothing, nothing).isfinite().all()
 
 
 @pytest.mark.parametrize(("places", "epochs"), [(10**6, 3), (7_200, 2), (1_000, 1), (1, 1)])

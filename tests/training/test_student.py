@@ -10,7 +10,7 @@ import torch
 from inference.onnx_ranker import OnnxRanker
 from inference.probe import golden_inputs
 from inference.ranker import RankerInputs
-from inference.tensors import FEATURES, HEADS, HISTORY, MAX_BATCH_SIZE, MAX_ID, SEEDS
+from inference.tensors import CODE_LEVELS, CODES, FEATURES, HEADS, HISTORY, MAX_BATCH_SIZE, MAX_ID, SEEDS
 from streams.errors import BadModel
 from streams.recommend import LANES
 from training.export import MAX_BYTES, difference, export, graph_of
@@ -42,6 +42,8 @@ def drawn(batch: int, candidates: int, seed: int = 1) -> RankerInputs:
         generator.exponential(20.0, (batch, SEEDS)).astype(np.float32),
         generator.integers(0, MAX_ID, (batch, candidates), dtype=np.int32),
         history,
+        generator.integers(0, CODES + 1, (batch, candidates, CODE_LEVELS), dtype=np.int32),
+        generator.integers(0, CODES + 1, (batch, HISTORY, CODE_LEVELS), dtype=np.int32),
     )
 
 
@@ -95,10 +97,7 @@ def test_more_candidates_change_no_score_to_the_bit(ranker: OnnxRanker) -> None:
     whole = drawn(5, 256)
     p = ranker.score(whole)
     for size in range(LANES, 256, 5 * LANES):
-        first = RankerInputs(
-            whole.features[:, :size], whole.pairs[:, :size], whole.seeds, whole.item_ids[:, :size], whole.history_ids
-        )
-        assert np.array_equal(ranker.score(first), p[:, :size])
+        assert np.array_equal(ranker.score(whole.first(size)), p[:, :size])
 
 
 def test_the_file_says_what_torch_says(student: Student, ranker: OnnxRanker) -> None:

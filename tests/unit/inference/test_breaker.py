@@ -5,16 +5,9 @@ import pytest
 
 from inference.breaker import CircuitBreaker, GuardedRanker
 from inference.ranker import Ranked, RankerInputs
-from inference.tensors import FEATURES, HISTORY, SEEDS
 from streams.errors import RankerUnavailable
 
-INPUTS = RankerInputs(
-    np.zeros((1, 2, len(FEATURES)), np.float32),
-    np.zeros((1, 2, 2 * SEEDS), np.float32),
-    np.zeros((1, SEEDS), np.float32),
-    np.zeros((1, 2), np.int32),
-    np.zeros((1, HISTORY), np.int32),
-)
+INPUTS = RankerInputs.zeros(1, 2)
 
 
 class Clock:

@@ -10,23 +10,13 @@ from inference.onnx_ranker import OnnxRanker
 from inference.probe import golden_inputs
 from inference.ranker import RankerInputs, checked
 from inference.repository import install, versions
-from inference.tensors import FEATURES, HEADS, HISTORY, RANKER_INPUTS, SEEDS
+from inference.tensors import HEADS, RANKER_INPUTS
 from streams.errors import BadModel, RankerUnavailable
 from tests.support import tiny_ranker, write_tiny_ranker
 
 
-def inputs(batch: int, candidates: int) -> RankerInputs:
-    return RankerInputs(
-        np.zeros((batch, candidates, len(FEATURES)), np.float32),
-        np.zeros((batch, candidates, 2 * SEEDS), np.float32),
-        np.zeros((batch, SEEDS), np.float32),
-        np.zeros((batch, candidates), np.int32),
-        np.zeros((batch, HISTORY), np.int32),
-    )
-
-
 def test_arrays_that_do_not_fit_the_contract_are_refused_by_name() -> None:
-    good = inputs(2, 3)
+    good = RankerInputs.zeros(2, 3)
     for tensor, array in good.tensors():
         with pytest.raises(ValueError, match=f"^{tensor.name}: got float64"):
             replace(good, **{tensor.name: array.astype(np.float64)})
@@ -39,14 +29,14 @@ def test_arrays_that_do_not_fit_the_contract_are_refused_by_name() -> None:
 
 @pytest.mark.parametrize("name", [tensor.name for tensor in RANKER_INPUTS])
 def test_arrays_of_another_batch_are_refused(name: str) -> None:
-    good = inputs(2, 3)
+    good = RankerInputs.zeros(2, 3)
     with pytest.raises(ValueError, match="disagree about B or K"):
         replace(good, **{name: getattr(good, name)[:1]})
 
 
 @pytest.mark.parametrize("name", [tensor.name for tensor in RANKER_INPUTS if "K" in tensor.shape])
 def test_arrays_of_other_candidates_are_refused(name: str) -> None:
-    good = inputs(2, 3)
+    good = RankerInputs.zeros(2, 3)
     with pytest.raises(ValueError, match="disagree about B or K"):
         replace(good, **{name: getattr(good, name)[:, 1:]})
 
@@ -64,7 +54,7 @@ def test_chunks_are_the_batch_in_order() -> None:
 )
 def test_an_answer_of_another_shape_or_not_finite_is_no_answer(p: np.ndarray | None) -> None:
     with pytest.raises(RankerUnavailable, match="ranker/9 answered"):
-        checked(p, inputs(2, 3), "ranker/9")
+        checked(p, RankerInputs.zeros(2, 3), "ranker/9")
 
 
 def test_onnx_ranks_every_candidate_and_says_who(tmp_path: Path) -> None:

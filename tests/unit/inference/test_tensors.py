@@ -4,8 +4,20 @@ from typing import get_args
 import numpy as np
 import onnx
 import pytest
+from google.protobuf import text_format
+from tritonclient.grpc.model_config_pb2 import DataType, ModelConfig, ModelInstanceGroup
 
-from inference.tensors import FEATURES, RANKER_INPUTS, RANKER_OUTPUTS, Dtype, Target, Tensor, config_pbtxt
+from inference.tensors import (
+    ENCODER,
+    FEATURES,
+    MAX_BATCH_SIZE,
+    RANKER,
+    RANKER_INPUTS,
+    Dtype,
+    Target,
+    Tensor,
+    config_pbtxt,
+)
 
 SERVED = Path(__file__).parents[3] / "triton_models" / "ranker" / "config.pbtxt"
 
@@ -15,20 +27,32 @@ def test_the_config_that_triton_reads_is_the_contract() -> None:
     assert SERVED.read_text() == config_pbtxt("ranker", "cpu"), wrong
 
 
+def parsed(model: str, target: Target) -> ModelConfig:
+    """Return the config as Triton's own schema reads it; an unknown field or a wrong type is refused."""
+    return text_format.Parse(config_pbtxt(model, target), ModelConfig())
+
+
+@pytest.mark.parametrize(("model", "contract"), [("ranker", RANKER), ("encoder", ENCODER), ("other-ranker", RANKER)])
 @pytest.mark.parametrize("target", get_args(Target))
-def test_both_targets_declare_every_tensor_and_serve_all_versions(target: Target) -> None:
-    text = config_pbtxt("ranker", target)
-    assert "version_policy { all {} }" in text
-    for tensor in (*RANKER_INPUTS, *RANKER_OUTPUTS):
-        assert f'"{tensor.name}", data_type: TYPE_{tensor.dtype}, dims: {list(tensor.dims)}' in text
+def test_triton_reads_of_every_model_what_the_contract_says(
+    model: str, contract: tuple[tuple[Tensor, ...], ...], target: Target
+) -> None:
+    config = parsed(model, target)
+    assert (config.name, config.max_batch_size) == (model, MAX_BATCH_SIZE)
+    assert config.version_policy.HasField("all")
+    for declared, read in zip(contract, (config.input, config.output), strict=True):
+        told = [(tensor.name, tensor.triton, list(tensor.dims)) for tensor in declared]
+        assert [(one.name, DataType.Name(one.data_type), list(one.dims)) for one in read] == told
 
 
 def test_the_gpu_target_runs_the_same_file_with_tensorrt() -> None:
-    cpu, gpu = config_pbtxt("ranker", "cpu"), config_pbtxt("ranker", "gpu")
-    assert "KIND_CPU" in cpu
-    assert "tensorrt" not in cpu
-    assert 'backend: "onnxruntime"' in gpu
-    assert "tensorrt" in gpu
+    cpu, gpu = parsed("ranker", "cpu"), parsed("ranker", "gpu")
+    assert [group.kind for group in cpu.instance_group] == [ModelInstanceGroup.KIND_CPU]
+    assert not cpu.optimization.execution_accelerators.gpu_execution_accelerator
+    assert gpu.backend == "onnxruntime"
+    assert [group.kind for group in gpu.instance_group] == [ModelInstanceGroup.KIND_GPU]
+    (accelerator,) = gpu.optimization.execution_accelerators.gpu_execution_accelerator
+    assert accelerator.name == "tensorrt"
 
 
 @pytest.mark.parametrize("dtype", get_args(Dtype))
