@@ -1,9 +1,8 @@
 """Lists on disk: Parquet, one row a list, with the names and shapes of the tensor contract; a shard is one row group.
 
 A tensor (B, n) is a list of n numbers a row, one (B, K, n) a list of the row's own K candidates, each n numbers, and
-what has more sizes lies flat;
-`COLUMNS` says what stands beside them. A shard appears under its name when it is whole, and carries checksums and the
-contract that it was made by. The same lists give the same bytes.
+what has more sizes lies flat; `COLUMNS` says what stands beside them. A shard appears under its name when it is whole,
+and carries checksums and the contract that it was made by. The same lists give the same bytes.
 """
 
 import math

@@ -9,7 +9,7 @@ import torch
 import training.calibrate
 import training.losses
 from training.calibrate import platt
-from training.losses import listwise, pointwise
+from training.losses import listwise, loss, pointwise, taught_listwise, taught_loss, taught_pointwise
 
 
 @pytest.mark.parametrize("module", [training.calibrate, training.losses])
@@ -33,6 +33,45 @@ def test_a_negative_that_stands_for_three_weighs_as_three(loss: object) -> None:
     one = loss(logits, labels, torch.tensor([[1.0, 3.0]]))  # type: ignore[operator]
     many = logits[:, [0, 1, 1, 1]], labels[:, [0, 1, 1, 1]], torch.ones(1, 4)
     torch.testing.assert_close(one, loss(*many))  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 4.0])
+@pytest.mark.parametrize("taught", [taught_listwise, taught_pointwise])
+def test_what_the_teacher_says_costs_nothing_and_anything_else_does(taught: object, temperature: float) -> None:
+    logits, weight = 3.0 * torch.randn(4, 7, 3), torch.rand(4, 7)
+    assert taught(logits, logits, weight, temperature).abs() < 1e-5  # type: ignore[operator]
+    other = logits + torch.linspace(-1, 1, 7)[:, None]
+    assert taught(other, logits, weight, temperature) > 1e-3  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("taught", [taught_listwise, taught_pointwise])
+def test_padding_changes_no_lesson_and_a_sampled_candidate_weighs_as_many(taught: object) -> None:
+    logits, said = torch.tensor([[[0.3], [-0.2], [2.0]]]), torch.tensor([[[1.0], [0.5], [-3.0]]])
+    weight = torch.tensor([[1.0, 3.0, 0.0]])
+    many = (logits[:, [0, 1, 1, 1]], said[:, [0, 1, 1, 1]], torch.ones(1, 4), 2.0)
+    one = taught(logits, said, weight, 2.0)  # type: ignore[operator]
+    torch.testing.assert_close(one, taught(*many))  # type: ignore[operator]
+
+
+def test_a_teacher_that_is_sure_of_the_labels_teaches_what_they_do() -> None:
+    """KL differs from cross-entropy by the entropy of the target, which is 0 where the teacher has no doubt."""
+    logits, labels = torch.randn(5, 6, 1), torch.zeros(5, 6, 1)
+    labels[:, 2] = 1.0
+    weight = torch.ones(5, 6)
+    torch.testing.assert_close(
+        taught_loss(logits, 200.0 * labels - 100.0, weight, 0.5, 1.0), loss(logits, labels, weight, 0.5), atol=1e-4, rtol=1e-4
+    )
+
+
+def test_gradients_keep_their_scale_at_any_temperature() -> None:
+    said, weight = 0.1 * torch.randn(8, 20, 1), torch.ones(8, 20)
+    sizes = []
+    for temperature in (1.0, 10.0):
+        logits = torch.zeros(8, 20, 1, requires_grad=True)
+        taught_loss(logits, said, weight, 0.5, temperature).backward()
+        assert logits.grad is not None
+        sizes.append(logits.grad.norm().item())
+    assert sizes[0] == pytest.approx(sizes[1], rel=0.02)
 
 
 def test_calibration_finds_the_slope_and_shift_that_made_the_labels() -> None:

@@ -46,7 +46,7 @@ def test_lists_come_back_as_they_were(lists: Lists, tmp_path: Path) -> None:
 
 def test_no_lists_and_lists_without_candidates_come_back(lists: Lists, tmp_path: Path) -> None:
     none = Lists(**{field.name: None for field in fields(Lists)} | {
-        name: np.zeros((0, column.width) if column.width else 0, column.dtype)
+        name: np.zeros((0, *column.shape), column.dtype)
         for name, column in COLUMNS.items() if not column.optional
     } | {"offsets": np.zeros(1, np.int64)})  # type: ignore[arg-type]  # fmt: skip
     none.save(tmp_path / "none.parquet")
