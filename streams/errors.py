@@ -58,6 +58,10 @@ class RankerUnavailable(StreamrankError):
     """A ranker did not answer in time: the worker serves a simpler one; if it lasts, look at Triton."""
 
 
+class EncoderUnavailable(StreamrankError):
+    """The encoder of texts did not answer: new items have no semantic code until it does; look at Triton."""
+
+
 class StackFailed(StreamrankError):
     """A server of the embedded stack does not start or keeps crashing: read the log file that it names."""
 

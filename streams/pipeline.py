@@ -14,6 +14,7 @@ from inference.ranker import Ranker
 from streams.contracts.topics import EVENTS, ITEMS
 from streams.decode import Decoder, Record
 from streams.features.item import Catalogue
+from streams.features.meaning import Meanings
 from streams.features.user import FOLD_VERSION
 from streams.fold_batch import Owned, PartitionBatch, read
 from streams.push import Pushes
@@ -60,8 +61,12 @@ class Pipeline:
         *,
         clock: Clock,
         topic_ids: Mapping[str, str],
+        meanings: Meanings | None = None,
     ) -> None:
-        """`topic_ids` maps the broker's names of `events` and `items` to their topic ids."""
+        """`topic_ids` maps the broker's names of `events` and `items` to their topic ids.
+
+        Without `meanings` no item has a semantic code.
+        """
         self._store = store
         self.settings = settings
         self._clock = clock
@@ -74,7 +79,7 @@ class Pipeline:
         self._decoder = Decoder(settings.partitions, settings.max_future_ms)
         self.catalogue = Catalogue()
         self.counters = Counters(self.catalogue)
-        self._snapshot = Snapshot(store, self.catalogue, self.counters, settings.partitions)
+        self._snapshot = Snapshot(store, self.catalogue, self.counters, settings.partitions, meanings)
         self.recommender = Recommender(
             self.catalogue,
             self.counters,

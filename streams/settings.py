@@ -67,6 +67,8 @@ class Settings(BaseSettings):
     triton_model: str = "ranker"
     triton_version: int = Field(1, ge=1)
     triton_timeout_s: float = Field(0.1, gt=0, description="after which a simpler ranker answers")
+    encoder: Path | None = Field(None, description="the encoder's model folder; without one no text has a code")
+    encoder_version: int = Field(1, ge=1)
     models: Path = Field(SHIPPED_MODELS, description="the model folders that `simulate` and `compare` rank with")
 
     # What is served

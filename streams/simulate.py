@@ -5,7 +5,10 @@ partition and a counted refresh the slates equal the live worker's to the bit.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from functools import cache
+from pathlib import Path
 
+from inference.onnx_encoder import OnnxEncoder
 from inference.ranker import Ranker
 from streams.contracts import topics
 from streams.contracts.events import decode_event
@@ -14,6 +17,7 @@ from streams.contracts.partition import partition_of
 from streams.contracts.wire import MAX_AT_MS
 from streams.decode import Record
 from streams.errors import BadEvent
+from streams.features.text import item_text
 from streams.pipeline import Outcome, Pipeline
 from streams.settings import Settings
 from streams.store.memory import MemoryStore
@@ -35,9 +39,28 @@ def offline_settings(settings: Settings) -> Settings:
 
 
 def load_items(pipeline: Pipeline, items: Iterable[Item]) -> None:
-    """Take a catalogue in, as the `items` topic would bring it."""
+    """Take a catalogue in, as the `items` topic would bring it, with the semantic codes of the settings' encoder.
+
+    Raises:
+        BadModel: the encoder's files can't be read.
+    """
+    encoder = None
+    if pipeline.settings.encoder is not None:
+        encoder = _opened(pipeline.settings.encoder, pipeline.settings.encoder_version)
+    texts: dict[str, list[int]] = {}
     for item in items:
-        pipeline.catalogue.upsert(item)
+        index = pipeline.catalogue.upsert(item)
+        if encoder is not None and (text := item_text(item)):
+            texts.setdefault(text, []).append(index)
+    if encoder is not None and texts:
+        codes = encoder.codes(list(texts))
+        for indices, code in zip(texts.values(), codes, strict=True):
+            pipeline.catalogue.semantic[indices] = code
+
+
+@cache
+def _opened(folder: Path, version: int) -> OnnxEncoder:
+    return OnnxEncoder(folder, version)
 
 
 def records(lines: Iterable[bytes], partitions: int) -> Iterator[Record]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from streams.contracts.items import decode_item
 from streams.features.item import Catalogue
+from streams.features.meaning import Meanings
 from streams.retrieval.counters import Counters
 from streams.store.base import Change, FeatureStore, ItemChange
 
@@ -15,8 +16,16 @@ ITEMS_AT_ONCE, ROWS_AT_ONCE = 200, 1_000
 class Snapshot:
     """Feeds `catalogue` and `counters` from the store, over all partitions."""
 
-    def __init__(self, store: FeatureStore, catalogue: Catalogue, counters: Counters, partitions: int) -> None:
+    def __init__(
+        self,
+        store: FeatureStore,
+        catalogue: Catalogue,
+        counters: Counters,
+        partitions: int,
+        meanings: Meanings | None = None,
+    ) -> None:
         self._store = store
+        self._meanings = meanings
         self._catalogue = catalogue
         self._counters = counters
         self._partitions = range(partitions)
@@ -66,11 +75,19 @@ class Snapshot:
     async def _take_items(self, changes: Sequence[ItemChange]) -> None:
         for start in range(0, len(changes), ITEMS_AT_ONCE):
             for change in changes[start : start + ITEMS_AT_ONCE]:
-                if change.value is None:
-                    self._catalogue.delete(change.item_id)
-                else:
-                    self._catalogue.upsert(decode_item(change.value))
+                self._take_item(change)
             await asyncio.sleep(0)
+
+    def _take_item(self, change: ItemChange) -> None:
+        if change.value is None:
+            self._catalogue.delete(change.item_id)
+            if self._meanings is not None:
+                self._meanings.drop(change.item_id)
+        else:
+            item = decode_item(change.value)
+            self._catalogue.upsert(item)
+            if self._meanings is not None:
+                self._meanings.take(self._catalogue, item, change.code)
 
     async def _take_counts(self, counters: Counters, changes: Sequence[Change]) -> None:
         waiting: list[Change] = []

@@ -24,9 +24,11 @@ from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from inference.breaker import CircuitBreaker, GuardedRanker
+from inference.triton_encoder import TritonEncoder
 from inference.triton_ranker import TritonRanker
 from streams.agents.app import App
 from streams.agents.catalogue import Cataloguer, follow_changes, read_items
+from streams.agents.encode import TextReader
 from streams.agents.flow import Inbox
 from streams.agents.place import Placer
 from streams.agents.process import Processor, read_events
@@ -35,6 +37,7 @@ from streams.agents.tick import publish_ticks
 from streams.checks import check_redis, check_triton, triton_address
 from streams.contracts.topics import EVENTS, ITEMS
 from streams.errors import StreamrankError
+from streams.features.meaning import Meanings
 from streams.health import HealthServer
 from streams.kafka_admin import check_topics
 from streams.metrics import Metrics
@@ -102,14 +105,27 @@ async def _serve(settings: Settings) -> None:
     store = RedisStore.from_settings(settings, role="worker")
     ranker = TritonRanker(triton_address(settings), settings.triton_version, settings.triton_model)
     guarded = GuardedRanker(ranker, CircuitBreaker(time.monotonic))
-    pipeline = Pipeline(store, guarded, settings, clock=_wall_clock_ms, topic_ids=ids)
+    encoder = _encoder(settings)
+    meanings = None if encoder is None else Meanings(encoder.identity)
+    pipeline = Pipeline(store, guarded, settings, clock=_wall_clock_ms, topic_ids=ids, meanings=meanings)
     try:
         await pipeline.start()
         with tempfile.TemporaryDirectory(prefix="streamrank-") as datadir:
-            await Worker(settings, store, pipeline, ids, Path(datadir), _leave_in_time).work(stop)
+            worker = Worker(settings, store, pipeline, ids, Path(datadir), _leave_in_time)
+            if encoder is not None and meanings is not None:
+                worker.add_job(TextReader(encoder, meanings, store, settings, lambda: pipeline.watermarks).run())
+            await worker.work(stop)
     finally:
         await ranker.close()
+        if encoder is not None:
+            await encoder.close()
         await store.close()
+
+
+def _encoder(settings: Settings) -> TritonEncoder | None:
+    if settings.encoder is None:
+        return None
+    return TritonEncoder(triton_address(settings), settings.encoder, settings.encoder_version)
 
 
 def _wall_clock_ms(_: int) -> int:
@@ -152,6 +168,10 @@ class Worker:
     def _add_agent(self, topic: str, read: Any) -> None:
         channel = self._app.topic(self._settings.topic(topic), key_type=bytes, value_type=bytes)
         self._app.agent(channel, name=topic, concurrency=1)(read)
+
+    def add_job(self, job: Coroutine[Any, Any, None]) -> None:
+        """Add what is to run beside the pipeline until the worker leaves; call it before `work`."""
+        self._jobs.append(job)
 
     async def work(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set, then leave in order.

@@ -69,9 +69,7 @@ def taught_listwise(logits: Tensor, taught: Tensor, weight: Tensor, temperature:
     return temperature**2 * each.mean()
 
 
-def taught_loss(
-    logits: Tensor, taught: Tensor, weight: Tensor, listwise_weight: float, temperature: float
-) -> Tensor:
+def taught_loss(logits: Tensor, taught: Tensor, weight: Tensor, listwise_weight: float, temperature: float) -> Tensor:
     """Return the sum of both, the listwise one weighted, as `loss` does with labels; 0 for what the teacher says."""
     order = taught_listwise(logits, taught, weight, temperature)
     return taught_pointwise(logits, taught, weight, temperature) + listwise_weight * order

@@ -91,10 +91,21 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class ItemChange:
-    """One change of the catalogue: the item's JSON as it came, or None for a delete."""
+    """One change of the catalogue: the item's JSON as it came, or None for a delete.
+
+    Readers get with it the code of the item's text, if `put_meanings` wrote one.
+    """
 
     item_id: str
     value: bytes | None
+    code: bytes | None = None
+
+
+class Meaning(NamedTuple):
+    """What an item's text means: its semantic code, and its vector, packed by `features/meaning.py`."""
+
+    code: bytes
+    vector: bytes
 
 
 class FeatureStore(Protocol):
@@ -146,6 +157,14 @@ class FeatureStore(Protocol):
 
     async def items_positions(self) -> dict[int, int]:
         """Return the last offset of each partition of `items` that was written, for this epoch of the topic."""
+        ...
+
+    async def put_meanings(self, meanings: Mapping[str, Meaning]) -> None:
+        """Write what the texts of items mean; readers see it as changes. A deleted item has none, also later."""
+        ...
+
+    async def vectors(self, item_ids: Sequence[str]) -> list[bytes | None]:
+        """Return the vectors of items as they were put, in order."""
         ...
 
     def items(self) -> AsyncIterator[Sequence[ItemChange]]:

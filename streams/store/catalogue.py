@@ -1,16 +1,16 @@
-"""The catalogue in Redis: a hash of all items, and a capped stream that says which of them changed.
+"""The catalogue in Redis: a hash of all items, what their texts mean, and a capped stream that says what changed.
 
 Everything has the hash tag `{items}`. A stream entry holds only ids and the mark of the entry before it; a reader
 fetches the present value of each id, so an item that changes often is read once, and a broken chain of marks tells
 the reader that it missed something. A partition's offset moves in the same script as its items, so repeats do nothing.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 import msgspec
 
 from streams.contracts.topics import ITEMS
-from streams.store.base import ITEM_CHANGES_KEPT, ItemChange
+from streams.store.base import ITEM_CHANGES_KEPT, ItemChange, Meaning
 from streams.store.connection import RedisConnection, Script
 
 SLICE = 500
@@ -24,9 +24,12 @@ class RedisCatalogue:
         self._redis = connection
         self._epochs: dict[str, int] = {}
         self._upsert_script = Script("upsert.lua")
+        self._meanings_script = Script("meanings.lua")
         self._catalogue_key = prefix + "{items}:catalogue"
         self._item_changes_key = prefix + "{items}:changes"
         self._item_offset_key = prefix + "{items}:offset"
+        self._codes_key = prefix + "{items}:codes"
+        self._vectors_key = prefix + "{items}:vectors"
 
     async def upsert_items(self, partition: int, offset: int, changes: Sequence[ItemChange]) -> bool:
         """Write catalogue changes of a partition of `items` up to `offset`; False (nothing done) if done before."""
@@ -34,7 +37,7 @@ class RedisCatalogue:
         present = {item_id: value for item_id, value in last.items() if value is not None}
         pairs = [part for pair in present.items() for part in pair]
         deleted = [item_id for item_id, value in last.items() if value is None]
-        keys = (self._catalogue_key, self._item_changes_key, self._item_offset_key)
+        keys = self._keys()
         blob = msgspec.msgpack.encode(list(last))
         epoch = self._epochs.get(ITEMS, 0)
         args = (epoch, partition, offset, ITEM_CHANGES_KEPT, len(last), blob, len(present), *pairs, *deleted)
@@ -48,6 +51,20 @@ class RedisCatalogue:
         fields = ((field.split(b":"), offset) for field, offset in stored.items() if b":" in field)
         return {int(partition): int(offset) for (of, partition), offset in fields if of == epoch}
 
+    async def put_meanings(self, meanings: Mapping[str, Meaning]) -> None:
+        """Write what the texts of items mean; readers see it as changes. A deleted item has none, also later."""
+        if meanings:
+            parts = [part for item_id, meaning in meanings.items() for part in (item_id, *meaning)]
+            args = (ITEM_CHANGES_KEPT, msgspec.msgpack.encode(list(meanings)), *parts)
+            await self._redis.call(self._meanings_script, [(self._keys(), args)])
+
+    async def vectors(self, item_ids: Sequence[str]) -> list[bytes | None]:
+        """Return the vectors of items as they were put, in order."""
+        if not item_ids:
+            return []
+        (found,) = await self._redis.ask([("HMGET", self._vectors_key, *item_ids)])
+        return list(found)
+
     async def items(self) -> AsyncIterator[Sequence[ItemChange]]:
         """Yield the whole catalogue in slices."""
         cursor, started = 0, False
@@ -55,7 +72,9 @@ class RedisCatalogue:
             ((cursor, found),) = await self._redis.ask([("HSCAN", self._catalogue_key, cursor, "COUNT", SLICE)])
             started = True
             if found:
-                yield [ItemChange(item_id.decode(), value) for item_id, value in found.items()]
+                (codes,) = await self._redis.ask([("HMGET", self._codes_key, *found)])
+                ids = (item_id.decode() for item_id in found)
+                yield list(map(ItemChange, ids, found.values(), codes))
 
     async def item_changes(self, since: str | None) -> tuple[list[ItemChange], str, bool]:
         """Return catalogue changes after `since` (None: from now on), the new mark, and False if some were dropped."""
@@ -73,9 +92,20 @@ class RedisCatalogue:
         slices = [ids[i : i + SLICE] for i in range(0, len(ids), SLICE)]
         changes: list[ItemChange] = []
         for some in slices:
-            (values,) = await self._redis.ask([("HMGET", self._catalogue_key, *some)])
-            changes += map(ItemChange, some, values)
+            wanted = [("HMGET", key, *some) for key in (self._catalogue_key, self._codes_key)]
+            values, codes = await self._redis.ask(wanted)
+            changes += map(ItemChange, some, values, codes)
         return changes
+
+    def _keys(self) -> tuple[str, ...]:
+        """Return the keys of the scripts that write."""
+        return (
+            self._catalogue_key,
+            self._item_changes_key,
+            self._item_offset_key,
+            self._codes_key,
+            self._vectors_key,
+        )
 
 
 def read_mark(stored: bytes | None) -> str:

@@ -20,6 +20,7 @@ from streams.store.base import (
     Commit,
     Committed,
     ItemChange,
+    Meaning,
     Message,
     Position,
     Row,
@@ -82,6 +83,7 @@ class MemoryStore:
         self._claim: tuple[int, int] | None = None
         self._topics: dict[str, tuple[str, int]] = {}
         self._items: dict[str, bytes] = {}
+        self._meanings: dict[str, Meaning] = {}
         self._item_changes: _Log[str] = _Log(ITEM_CHANGES_KEPT)
         self._item_offsets: dict[tuple[int, int], int] = {}
 
@@ -185,11 +187,28 @@ class MemoryStore:
         for change in changes:
             if change.value is None:
                 self._items.pop(change.item_id, None)
+                self._meanings.pop(change.item_id, None)
             else:
                 self._items[change.item_id] = change.value
         if changes:
             self._item_changes.append([change.item_id for change in changes], len(changes))
         return True
+
+    async def put_meanings(self, meanings: Mapping[str, Meaning]) -> None:
+        """Write what the texts of items mean; readers see it as changes. A deleted item has none, also later."""
+        present = {item_id: meaning for item_id, meaning in meanings.items() if item_id in self._items}
+        self._meanings.update(present)
+        if present:
+            self._item_changes.append(list(present), len(present))
+
+    async def vectors(self, item_ids: Sequence[str]) -> list[bytes | None]:
+        """Return the vectors of items as they were put, in order."""
+        return [self._meanings[item].vector if item in self._meanings else None for item in item_ids]
+
+    def _change(self, item_id: str) -> ItemChange:
+        """Return what the catalogue says of an item now."""
+        meaning = self._meanings.get(item_id)
+        return ItemChange(item_id, self._items.get(item_id), meaning and meaning.code)
 
     def _items_epoch(self) -> int:
         return self._topics.get(ITEMS, ("", 0))[1]
@@ -201,7 +220,7 @@ class MemoryStore:
 
     async def items(self) -> AsyncIterator[Sequence[ItemChange]]:
         """Yield the whole catalogue in slices."""
-        items = [ItemChange(*item) for item in self._items.items()]
+        items = [self._change(item_id) for item_id in self._items]
         for i in range(0, len(items), SLICE):
             yield items[i : i + SLICE]
 
@@ -209,7 +228,7 @@ class MemoryStore:
         """Return the items changed after `since` (None: from now on), the new mark, and False if some were dropped."""
         entries, mark, complete = self._item_changes.after(since)
         ids = {item_id: None for entry in entries for item_id in entry}
-        return [ItemChange(item_id, self._items.get(item_id)) for item_id in ids], mark, complete
+        return [self._change(item_id) for item_id in ids], mark, complete
 
     async def stats(self, partitions: Sequence[int]) -> dict[str, int]:
         """Return the outcome counts summed over partitions."""

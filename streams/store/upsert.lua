@@ -1,6 +1,6 @@
 -- Write catalogue changes up to an offset of a partition of `items`, unless that was done before.
 --
--- KEYS: catalogue, changes, offset
+-- KEYS: catalogue, changes, offset, codes, vectors
 -- ARGV: 1 epoch, 2 partition, 3 offset, 4 item ids kept for readers, 5 number of ids, 6 msgpack list of the ids,
 --       7 number of items to set, then item_id, JSON of each, then the item_ids to delete
 -- Answer: 1 written, 0 done before (or a newer epoch has begun, of which this writer doesn't know).
@@ -12,15 +12,17 @@ local stored = redis.call('HMGET', KEYS[3], 'epoch', field, 'changes')
 if stored[1] and tonumber(stored[1]) > tonumber(ARGV[1]) then return 0 end
 if stored[2] and tonumber(stored[2]) >= tonumber(ARGV[3]) then return 0 end
 
-local function in_slices(command, from, to)
+local function in_slices(command, key, from, to)
   for i = from, to, SLICE do
-    redis.call(command, KEYS[1], unpack(ARGV, i, math.min(i + SLICE - 1, to)))
+    redis.call(command, key, unpack(ARGV, i, math.min(i + SLICE - 1, to)))
   end
 end
 
 local pairs_end = 7 + 2 * tonumber(ARGV[7])
-in_slices('HSET', 8, pairs_end)
-in_slices('HDEL', pairs_end + 1, #ARGV)
+in_slices('HSET', KEYS[1], 8, pairs_end)
+for _, key in ipairs({KEYS[1], KEYS[4], KEYS[5]}) do
+  in_slices('HDEL', key, pairs_end + 1, #ARGV)
+end
 
 local mark, count = stored[3] or '0-0', tonumber(ARGV[5])
 if count > 0 then

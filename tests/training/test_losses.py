@@ -58,9 +58,8 @@ def test_a_teacher_that_is_sure_of_the_labels_teaches_what_they_do() -> None:
     logits, labels = torch.randn(5, 6, 1), torch.zeros(5, 6, 1)
     labels[:, 2] = 1.0
     weight = torch.ones(5, 6)
-    torch.testing.assert_close(
-        taught_loss(logits, 200.0 * labels - 100.0, weight, 0.5, 1.0), loss(logits, labels, weight, 0.5), atol=1e-4, rtol=1e-4
-    )
+    taught = taught_loss(logits, 200.0 * labels - 100.0, weight, 0.5, 1.0)
+    torch.testing.assert_close(taught, loss(logits, labels, weight, 0.5), atol=1e-4, rtol=1e-4)
 
 
 def test_gradients_keep_their_scale_at_any_temperature() -> None:
