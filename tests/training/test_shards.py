@@ -52,7 +52,7 @@ def test_no_lists_and_lists_without_candidates_come_back(lists: Lists, tmp_path:
     none.save(tmp_path / "none.parquet")
     assert same(Lists.load(tmp_path / "none.parquet"), none)
     assert same(joined([none, lists, none]), lists)
-    two = {name: getattr(lists, name)[:2] for name in ("users", "targets", "at_ms", "seeds", "history_ids")}
+    two = {name: getattr(lists, name)[:2] for name, column in COLUMNS.items() if not column.ragged}
     empty = replace(none, **two, offsets=np.zeros(3, np.int64))
     empty.save(tmp_path / "empty.parquet")
     assert same(Lists.load(tmp_path / "empty.parquet"), empty)

@@ -9,7 +9,8 @@ import onnx
 import pytest
 
 from inference.tensors import FEATURES, HEADS, RANKER_INPUTS, RANKER_OUTPUTS
-from training.export import IR_VERSION, MAX_BYTES, OPSET
+from training.export import MAX_BYTES
+from training.graphs import IR_VERSION, OPSET
 from training.manifest import golden
 from training.run import LEADS, check
 

@@ -13,7 +13,7 @@ from inference.ranker import RankerInputs
 from inference.tensors import CODE_LEVELS, CODES, FEATURES, HEADS, HISTORY, MAX_BATCH_SIZE, MAX_ID, SEEDS
 from streams.errors import BadModel
 from streams.recommend import LANES
-from training.export import MAX_BYTES, difference, export, graph_of
+from training.export import MAX_BYTES, difference, export, student_graph
 from training.student import UNSEEN_STEP, Heuristic, Student
 
 
@@ -64,7 +64,7 @@ def ranker(student: Student, tmp_path_factory: pytest.TempPathFactory) -> OnnxRa
     assert sorted(one.name for one in folder.iterdir()) == ["4"]
     assert path.stat().st_size <= MAX_BYTES == 5_000_000
     raw = path.read_bytes()
-    assert raw == graph_of(student).SerializeToString(), "the same weights give the same bytes"
+    assert raw == student_graph(student).SerializeToString(), "the same weights give the same bytes"
     assert str(Path.cwd()).encode() not in raw
     assert b"site-packages" not in raw
     return OnnxRanker(folder, 4)
