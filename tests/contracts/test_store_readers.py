@@ -5,7 +5,7 @@ import asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from streams.store.base import FeatureStore, ItemChange, Position
+from streams.store.base import FeatureStore, ItemChange, Meaning, Position
 from tests.contracts.conftest import LIMITS, Namespace, memory, redis
 from tests.contracts.stores import OPENING, Counters, applied, counters, follow, following, opened
 from tests.support import counter_values
@@ -226,3 +226,43 @@ async def test_a_reader_far_behind_the_catalogue_is_told(namespace: Namespace) -
     assert not complete
     assert await store.item_changes(now) == ([], now, True)
     assert len(await catalogue(store)) == 12_000
+
+
+async def test_meanings_come_with_the_items_and_tell_readers(namespace: Namespace) -> None:
+    store = await opened(namespace.store())
+    await store.upsert_items(0, 1, [ItemChange("a", b"{1}"), ItemChange("b", b"{2}")])
+    _, mark, _ = await store.item_changes(None)
+    await store.put_meanings({"a": Meaning(b"\x00code", b"vector\xff"), "gone": Meaning(b"code", b"vector")})
+    found, now, complete = await store.item_changes(mark)
+    assert complete
+    assert [change for change in found if change.value is not None] == [ItemChange("a", b"{1}", b"\x00code")]
+    again = namespace.store()
+    whole = {change.item_id: change async for some in again.items() for change in some}
+    assert whole == {"a": ItemChange("a", b"{1}", b"\x00code"), "b": ItemChange("b", b"{2}")}
+    assert await again.vectors(["b", "a", "gone"]) == [None, b"vector\xff", None]
+    assert await store.item_changes(now) == ([], now, True)
+
+
+async def test_meanings_outlive_an_upsert_and_go_with_the_item(namespace: Namespace) -> None:
+    store = await opened(namespace.store())
+    await store.upsert_items(0, 1, [ItemChange("a", b"{1}")])
+    await store.put_meanings({"a": Meaning(b"code", b"vector")})
+    _, mark, _ = await store.item_changes(None)
+    await store.upsert_items(0, 2, [ItemChange("a", b"{2}")])
+    found, mark, _ = await store.item_changes(mark)
+    assert found == [ItemChange("a", b"{2}", b"code")]
+    await store.upsert_items(0, 3, [ItemChange("a", None)])
+    found, mark, _ = await store.item_changes(mark)
+    assert found == [ItemChange("a", None)]
+    assert await store.vectors(["a"]) == [None]
+    await store.upsert_items(0, 4, [ItemChange("a", b"{3}")])
+    found, _, _ = await store.item_changes(mark)
+    assert found == [ItemChange("a", b"{3}")]
+
+
+async def test_of_no_meanings_nobody_is_told(namespace: Namespace) -> None:
+    store = await opened(namespace.store())
+    _, mark, _ = await store.item_changes(None)
+    await store.put_meanings({})
+    await store.put_meanings({"gone": Meaning(b"code", b"vector")})
+    assert await store.item_changes(mark) == ([], mark, True)
