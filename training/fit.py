@@ -24,7 +24,7 @@ from streams.slate.select import worth
 from training.calibrate import calibrate
 from training.dataset import Dataset
 from training.lists import Batch, Lists, batches
-from training.losses import loss
+from training.losses import loss, taught_loss
 from training.pretrain import pretrain
 from training.recipe import Recipe
 from training.splits import TRAIN, VALIDATION
@@ -84,7 +84,7 @@ def _fit_lists(
         losses = []
         for shard in generator.permutation(len(paths)).tolist():
             for one in batches(Lists.load(paths[shard]), recipe.fit.batch_lists, generator):
-                losses.append(_step(student, one, optimizer, recipe.fit.listwise))
+                losses.append(_step(student, one, optimizer, recipe))
                 schedule.step()
         history.append(ndcg(student, validation))
         progress(f"epoch {epoch + 1}: loss {np.mean(losses):.4f}, validation ndcg@{TOP} {history[-1]:.4f}")
@@ -125,10 +125,18 @@ def ranked_ndcg(score: NDArray[np.float64], lists: Lists) -> float:
     return float(by_user(values, lists.users).mean())
 
 
-def _step(student: Student, one: Batch, optimizer: torch.optim.Optimizer, listwise: float) -> float:
+def _step(student: Student, one: Batch, optimizer: torch.optim.Optimizer, recipe: Recipe) -> float:
     heads = student.labelled > 0
-    labels = torch.from_numpy(one.labels)[..., heads]
-    value = loss(student.logits(*_inputs(one))[..., heads], labels, torch.from_numpy(one.weight), listwise)
+    labels, weight = torch.from_numpy(one.labels)[..., heads], torch.from_numpy(one.weight)
+    logits = student.logits(*_inputs(one))[..., heads]
+    value = loss(logits, labels, weight, recipe.fit.listwise)
+    alpha = recipe.distillation.alpha
+    if alpha:
+        if one.teacher is None:
+            raise Misuse("distillation.alpha: these lists have no teacher's logits: set it to 0, or distill")
+        said = torch.from_numpy(one.teacher)[..., heads]
+        lesson = taught_loss(logits, said, weight, recipe.fit.listwise, recipe.distillation.temperature)
+        value = alpha * lesson + (1 - alpha) * value
     optimizer.zero_grad(set_to_none=True)
     value.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(student.parameters(), 5.0)

@@ -68,7 +68,10 @@ class Lists:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """B lists, padded to the longest: what the network reads, labels (B, K, H), and weights (B, K), 0 for padding."""
+    """B lists, padded to the longest: what the network reads, labels (B, K, H), and weights (B, K), 0 for padding.
+
+    `teacher` are a teacher's logits, 0 for padding, if the lists have them.
+    """
 
     features: NDArray[np.float32]  # (B, K, F)
     pairs: NDArray[np.float32]  # (B, K, 2 * SEEDS)
@@ -79,6 +82,7 @@ class Batch:
     history_codes: NDArray[np.int32]  # (B, T, C)
     labels: NDArray[np.float32]  # (B, K, H)
     weight: NDArray[np.float32]  # (B, K)
+    teacher: NDArray[np.float32] | None = None  # (B, K, H)
 
 
 def batch(lists: Lists, chosen: NDArray[np.int64]) -> Batch:
@@ -98,6 +102,7 @@ def batch(lists: Lists, chosen: NDArray[np.int64]) -> Batch:
         history_codes=lists.history_codes[chosen],
         labels=(depth[..., None] > np.arange(len(HEADS))).astype(np.float32),
         weight=np.where(real, lists.weight[at], np.float32(0)),
+        teacher=None if lists.teacher is None else np.where(real[..., None], lists.teacher[at], np.float32(0)),
     )
 
 

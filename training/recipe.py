@@ -64,6 +64,17 @@ class Fit:
 
 
 @dataclass(frozen=True, slots=True)
+class Distillation:
+    """How much the student listens to a teacher: alpha of it, the rest to the labels.
+
+    A higher temperature makes more of what the teacher thinks of candidates that it ranks low.
+    """
+
+    alpha: Share = 0.0
+    temperature: Annotated[float, Meta(gt=0, le=100)] = 2.0
+
+
+@dataclass(frozen=True, slots=True)
 class Recipe:
     """The tree. The seed is that of all draws."""
 
@@ -71,6 +82,7 @@ class Recipe:
     limits: Limits = field(default_factory=Limits)
     pretraining: Pretraining = field(default_factory=Pretraining)
     fit: Fit = field(default_factory=Fit)
+    distillation: Distillation = field(default_factory=Distillation)
 
 
 def read_recipe(overrides: Sequence[str] = (), file: Path | None = None, *, seed: int = 1) -> Recipe:
