@@ -29,7 +29,10 @@ def rehearse() -> None:
     """Make one slate for a visitor with a history; only the first call in a process does anything."""
     catalogue = Catalogue()
     for n in range(_ITEMS):
-        catalogue.upsert(Item(item_id=str(n), title=f"item {n}", brand="b", category=["c", f"d{n % 7}"], price=1.0 + n))
+        i = catalogue.upsert(
+            Item(item_id=str(n), title=f"item {n}", brand="b", category=["c", f"d{n % 7}"], price=1.0 + n)
+        )
+        catalogue.semantic[i] = 1 + n % 7
     counters, counts, state = Counters(catalogue), new_counts(), EMPTY
     for n in range(_EVENTS):
         event = ev.Purchase(user_id="visitor", item_id=str(n * n // 3 % _ITEMS), order_id=str(n))

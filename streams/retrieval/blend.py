@@ -19,9 +19,11 @@ from streams.retrieval.base import NOTHING, Asked, CandidateSource, Found
 from streams.retrieval.covisit import Covisit
 from streams.retrieval.filters import allowed
 from streams.retrieval.floor import Floor
+from streams.retrieval.likeness import borrow
 from streams.retrieval.pairs import AFTER, BEFORE
 from streams.retrieval.popularity import UNIT
 from streams.retrieval.repeat import Repeat
+from streams.retrieval.semantic import Semantic
 from streams.retrieval.title import TitleWords
 from streams.retrieval.trending import Best, TrendingInCategory
 
@@ -39,6 +41,7 @@ def default_sources() -> tuple[CandidateSource, ...]:
         Best("trending", "trend", 0.7),
         Best("popular", "popular", 0.5),
         Arrivals(),
+        Semantic(),
         TitleWords(),
         Floor(),
     )
@@ -101,6 +104,8 @@ class Retriever:
         pairs, counts = _spread(
             goes_with.items, goes_with.place, goes_with.sizes, goes_with.score, goes_with.rows, chosen, self.slots
         )
+        log_popular = popularity.logs("popular", size)[chosen]
+        borrow(asked.catalogue.semantic[chosen], log_popular, pairs, counts)
         return Candidates(
             items=chosen,
             sources=sources,
@@ -110,7 +115,7 @@ class Retriever:
             counts=counts,
             seeds=popularity.counts("popular", size)[asked.seeds] / UNIT,
             log_trend=popularity.logs("trend", size)[chosen],
-            log_popular=popularity.logs("popular", size)[chosen],
+            log_popular=log_popular,
         )
 
 

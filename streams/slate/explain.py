@@ -9,6 +9,7 @@ _REASONS = {
     "trending": "trending now",
     "popular": "popular",
     "new": "new",
+    "semantic": "like {title}",
     "catalogue": "from the catalogue",
     "title": "matches the search",
     "request": "given by the caller",

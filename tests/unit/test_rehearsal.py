@@ -9,7 +9,7 @@ from streams.rehearsal import rehearse
 
 MODULES = ("streams.ordering", "streams.features.touch", "streams.features.encode", "streams.retrieval.pairs",
            "streams.retrieval.related", "streams.retrieval.blend", "streams.retrieval.repeat",
-           "streams.retrieval.trending")
+           "streams.retrieval.trending", "streams.retrieval.likeness", "streams.retrieval.semantic")
 
 def compiled():
     found = {}

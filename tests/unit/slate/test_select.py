@@ -15,6 +15,8 @@ REASONS = {
     "popular": "popular", "new": "new", "catalogue": "from the catalogue",
     "title": "matches the search", "request": "given by the caller",
 }  # fmt: skip
+NAMING = {"covisit": "often chosen with ", "semantic": "like "}
+"""Sources whose reason names the item that led there."""
 
 
 def catalogue(*names: str) -> Catalogue:
@@ -84,7 +86,7 @@ def test_every_source_has_a_reason_that_people_understand() -> None:
                 candidates(1, [number], [because]), np.ones(1), None, k=1, catalogue=known, source_names=SOURCES
             )
             assert one.source == source
-            if source == "covisit":
-                assert one.reason == "often chosen with " + ("a", "The {title} of a {shoe}")[because]
+            if source in NAMING:
+                assert one.reason == NAMING[source] + ("a", "The {title} of a {shoe}")[because]
             else:
                 assert one.reason == REASONS[source]
