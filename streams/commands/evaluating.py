@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from streams.commands.values import Moment
+from streams.errors import Misuse
 from streams.evaluation.log import Log
 from streams.evaluation.protocols import PROTOCOLS, Chosen
 from streams.evaluation.run import Asked
@@ -34,6 +35,12 @@ _OPTIONS = (
         "--holdout", type=click.Path(path_type=Path), help="holdout-file: its file; default LOG/holdout.jsonl."
     ),
     click.option(
+        "--hide",
+        type=click.FloatRange(0, 1, max_open=True),
+        default=0.0,
+        help="Cold start: this share of the items teaches nothing, and only they are asked for.",
+    ),
+    click.option(
         "--sample", type=click.FloatRange(0, 1, min_open=True), default=1.0, help="A random share of the cases."
     ),
     click.option(
@@ -55,13 +62,16 @@ def protocol_options(command: Callable[..., Any]) -> Callable[..., Any]:
         strict: bool,
         split: int | None,
         holdout: Path | None,
+        hide: float,
         sample: float,
         min_count: int,
         processes: int,
         seed: int,
         **options: Any,
     ) -> Any:
-        chosen = Chosen(split_ms=split, masked=mask_history, strict=strict, holdout=holdout)
+        if hide and min_count:
+            raise Misuse("--hide: a hidden item had no signals before: leave out --min-count")
+        chosen = Chosen(split_ms=split, masked=mask_history, strict=strict, holdout=holdout, hide=hide, seed=seed)
         asked = Asked(k=k, seed=seed, sample=sample, processes=processes, min_count=min_count)
         return command(*args, chosen=chosen, asked=asked, **options)
 

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from streams.errors import Misuse
 from streams.evaluation.base import Case
 from streams.evaluation.log import Entry, Log, signal
 from streams.evaluation.protocols import PROTOCOLS, Chosen, Protocol
+from streams.evaluation.protocols.hidden import Hidden
+from streams.evaluation.protocols.prequential import Prequential
 from tests.property.logs import ITEMS, MINUTE, USERS, items, logs
 from tests.unit.building import T0
 
@@ -193,3 +196,32 @@ def test_what_comes_later_changes_nothing_of_a_prequential_walk(
     more = {"type": "click", "user_id": "u1", "item_id": item, "at_ms": T0}
     longer = walked(PROTOCOLS["prequential"](Chosen()), opened(path, [*log, more]))
     assert longer[: len(shorter)] == shorter
+
+
+@pytest.mark.parametrize("name", list(CHOSEN))
+@given(log=dense, share=st.floats(0.1, 0.9), seed=st.integers(0, 9))
+def test_a_hidden_item_teaches_nothing_and_only_such_are_asked_for(
+    path: Path, log: list[dict[str, Any]], name: str, share: float, seed: int
+) -> None:
+    opened_log = opened(path, log)
+    protocol = PROTOCOLS[name](replace(CHOSEN[name], hide=share, seed=seed))
+    assert isinstance(protocol, Hidden)
+    steps, whole = walked(protocol, opened_log), walked(PROTOCOLS[name](CHOSEN[name]), opened_log)
+    taught = [step for step in steps if isinstance(step, Entry)]
+    assert not any(protocol.hides(one.item_id) for step in taught if (one := signal(step)))
+    left_out = [step for step in whole if isinstance(step, Entry) and step not in taught]
+    assert all(protocol.hides(step.event.item_id) for step in left_out)  # type: ignore[union-attr]
+    asked = [case.targets for case in only_cases(whole)]
+    expected = [tuple(filter(protocol.hides, targets)) for targets in asked]
+    assert [case.targets for case in only_cases(steps)] == [targets for targets in expected if targets]
+    for case in only_cases(steps):
+        assert not any(map(protocol.hides, case.history))
+        assert case.unlearned <= len(case.history)
+
+
+def test_about_the_share_is_hidden_and_another_seed_hides_others() -> None:
+    one, other = (Hidden(Prequential(Chosen()), 0.1, seed) for seed in (1, 2))
+    names = [f"item-{n}" for n in range(5_000)]
+    hidden = [set(filter(protocol.hides, names)) for protocol in (one, other)]
+    assert all(400 < len(some) < 600 for some in hidden)
+    assert len(hidden[0] & hidden[1]) < 120

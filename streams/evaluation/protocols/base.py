@@ -26,13 +26,16 @@ class Chosen:
     """How a protocol is run. A protocol refuses what it can't follow.
 
     `split_ms` is the time of a split. `masked` keeps a user's own items from being recommended, `strict` keeps the last
-    item but one from teaching, `holdout` is the file of sessions to complete.
+    item but one from teaching, `holdout` is the file of sessions to complete. A share of the items, `hide`, teaches
+    nothing and is what is asked for; `seed` draws it.
     """
 
     split_ms: int | None = None
     masked: bool = False
     strict: bool = False
     holdout: Path | None = None
+    hide: float = 0.0
+    seed: int = 1
 
 
 _ONLY = {
