@@ -124,3 +124,17 @@ def joined(parts: list[Lists]) -> Lists:
     }
     whole["offsets"] = np.concatenate(([0], np.cumsum(np.concatenate([np.diff(part.offsets) for part in parts]))))
     return Lists(**whole)  # type: ignore[arg-type]
+
+
+def part(lists: Lists, chosen: NDArray[np.int64]) -> Lists:
+    """Return the chosen lists (B,) alone, in that order."""
+    sizes = np.diff(lists.offsets)[chosen]
+    offsets = np.concatenate(([0], np.cumsum(sizes)))
+    places = np.repeat(lists.offsets[chosen] - offsets[:-1], sizes) + np.arange(offsets[-1])
+    columns = {one.name: getattr(lists, one.name) for one in fields(Lists)}
+    taken = {
+        name: None if column is None else column[places if shards.COLUMNS[name].ragged else chosen]
+        for name, column in columns.items()
+        if name != "offsets"
+    }
+    return Lists(**taken | {"offsets": offsets})  # type: ignore[arg-type]
