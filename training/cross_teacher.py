@@ -22,8 +22,8 @@ from training.dataset import Dataset
 from training.language import Language, vocabulary
 from training.lists import Lists, part
 from training.loop import Course, Progress, Ran, run
-from training.losses import LISTWISE
 from training.multitask import MultiTask, Weighting
+from training.recipe import Fit
 from training.splits import TRAIN, VALIDATION
 from training.teacher import judged
 from training.text import Texts
@@ -43,7 +43,7 @@ class CrossRecipe:
     tuning: Tuning = "lora"
     weighting: Weighting = "fixed"
     head_weights: tuple[float, ...] = (1.0, 1.0, 1.0)
-    listwise: float = LISTWISE
+    listwise: float = Fit().listwise
     dropout: float = 0.1
     candidates: int = 16
     judged_lists: int = 500

@@ -12,7 +12,7 @@ from streams.contracts import events as ev
 from streams.contracts.items import Item
 from streams.evaluation.base import Signal
 from streams.evaluation.log import Entry, signal
-from training.text import item_text
+from streams.features.text import item_text
 
 QUERY_MS = 10 * 60_000
 Pair = tuple[str, str]

@@ -20,6 +20,7 @@ from training.dataset import Dataset
 from training.fit import ranked_ndcg
 from training.lists import Lists
 from training.losses import loss
+from training.recipe import Fit
 
 _STEPS = 200
 _RIDGE = 1e-4
@@ -108,7 +109,10 @@ def _solved(z: Tensor, labels: Tensor, weight: Tensor) -> tuple[NDArray[np.float
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        value = loss(z @ solution[:members] + solution[members:], labels, weight) + _RIDGE * solution.square().sum()
+        value = (
+            loss(z @ solution[:members] + solution[members:], labels, weight, Fit().listwise)
+            + _RIDGE * solution.square().sum()
+        )
         value.backward()  # type: ignore[no-untyped-call]
         return value
 

@@ -1,35 +1,21 @@
-"""What a language model reads of an item and of a user: plain text, the same for the same item in every process.
+"""What a language model reads of a user, and of items by hashed id, as lists know them.
 
-    item    Espresso beans, 1 KG. brand Lavazza. GROCERY > COFFEE. package size 1 KG. price from 8 to 16 USD
     user    Espresso beans, 1 KG; Oat milk; ...                                    the latest first
 
-Lists hold hashed ids, not items: `Texts` is the catalogue by those. An item without a word is the empty text.
+The text of an item is that of `streams/features/text.py`, which the worker reads too.
 """
 
-import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from streams.contracts.items import Attribute, Item
-from streams.features.encode import hashed
-from streams.features.item import digest_of
+from streams.contracts.items import Item
+from streams.features.item import digest_of, hashed_id
+from streams.features.text import item_text, plain
 
 LATEST = 10
 """Items of a user's text. More: longer texts, and slower models, for what was a while ago."""
-
-
-def item_text(item: Item) -> str:
-    """Return title, brand, category path, attributes by name, and price band."""
-    parts = [
-        item.title,
-        f"brand {item.brand}" if item.brand else "",
-        " > ".join(item.category),
-        *(_attribute(name, item.attributes[name]) for name in sorted(item.attributes)),
-        price_band(item),
-    ]
-    return ". ".join(part for part in map(_plain, parts) if part)
 
 
 def user_text(items: Iterable[Item]) -> str:
@@ -38,25 +24,12 @@ def user_text(items: Iterable[Item]) -> str:
     return "; ".join(names)
 
 
-def price_band(item: Item) -> str:
-    """Return between which powers of two the price lies, empty without one: near prices are to read alike.
-
-    >>> price_band(Item(item_id="a", price=5.0, currency="USD"))
-    'price from 4 to 8 USD'
-    """
-    if not item.price:
-        return ""
-    power = math.floor(math.log2(item.price))
-    return f"price from {2.0**power:g} to {2.0 ** (power + 1):g} {item.currency or ''}".strip()
-
-
 class Texts:
     """The texts of a catalogue by hashed id; what isn't in it has the empty text."""
 
     def __init__(self, items: Iterable[Item]) -> None:
         known = list(items)
-        ids = hashed(np.array([digest_of(item.item_id) for item in known], np.uint64))
-        self._items = dict(zip(ids.tolist(), known, strict=True))
+        self._items = {hashed_id(digest_of(item.item_id)): item for item in known}
 
     def __len__(self) -> int:
         """The number of items."""
@@ -72,13 +45,4 @@ class Texts:
 
 
 def _name(item: Item) -> str:
-    return _plain(item.title) or (_plain(item.category[-1]) if item.category else "")
-
-
-def _attribute(name: str, value: Attribute) -> str:
-    return "" if value is None else f"{name.replace('_', ' ')} {value}"
-
-
-def _plain(text: str) -> str:
-    """Return it with single spaces."""
-    return " ".join(text.split())
+    return plain(item.title) or (plain(item.category[-1]) if item.category else "")

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from streams.contracts.items import Item
-from streams.features.encode import hashed
-from streams.features.item import digest_of
-from training.text import LATEST, Texts, item_text, price_band, user_text
+from streams.features.item import digest_of, hashed_id
+from streams.features.text import item_text, price_band
+from training.text import LATEST, Texts, user_text
 
 BEANS = Item(
     item_id="a", title="Espresso  beans", brand="Lavazza", category=["Food", "Coffee"], price=9.5, currency="EUR",
@@ -18,7 +18,7 @@ BEANS = Item(
 
 
 def id_of(item_id: str) -> int:
-    return int(hashed(np.array([digest_of(item_id)], np.uint64))[0])
+    return hashed_id(digest_of(item_id))
 
 
 def test_an_items_text_holds_all_that_is_known_in_words() -> None:
