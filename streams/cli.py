@@ -41,6 +41,8 @@ VERBS = {
     "simulate": Verb("simulating:simulate", "Measure slates on a log, in process."),
     "compare": Verb("comparing:compare", "Tell whether one configuration is better than another on a log."),
     "train": Verb("training:train", "Train a ranker on a log."),
+    "distill": Verb("distilling:distill", "Train a ranker on a log and on what a teacher thinks."),
+    "export": Verb("exporting:export", "Make model folders of trained models."),
     "schema": Verb("schema:schema", "Print the JSON Schema of every topic."),
 }
 

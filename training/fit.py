@@ -54,11 +54,22 @@ def fit(dataset: Dataset, recipe: Recipe, progress: Progress = lambda line: None
         Misuse: a split is empty, or no list of one has a candidate that was wanted (or all were).
     """
     began = time.perf_counter()
-    _deterministic()
-    early = pretrain(dataset.sequences, recipe.pretraining, recipe.seed, early=True, progress=progress)
-    student, best_epoch, history = _fit_lists(dataset, Student(early), recipe, progress)
+    student, best_epoch, history = fit_early(dataset, recipe, progress)
     student.taste = pretrain(dataset.sequences, recipe.pretraining, recipe.seed, early=False, progress=progress)
     return Fitted(student.eval(), best_epoch, history, time.perf_counter() - began)
+
+
+def fit_early(
+    dataset: Dataset, recipe: Recipe, progress: Progress = lambda line: None
+) -> tuple[Student, int, tuple[float, ...]]:
+    """Return a student whose taste knows only what came before its lists, its best epoch, and NDCG by epoch.
+
+    Raises:
+        Misuse: as `fit`.
+    """
+    _deterministic()
+    early = pretrain(dataset.sequences, recipe.pretraining, recipe.seed, early=True, progress=progress)
+    return _fit_lists(dataset, Student(early), recipe, progress)
 
 
 def _fit_lists(

@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -65,11 +65,12 @@ class Fit:
 
 @dataclass(frozen=True, slots=True)
 class Distillation:
-    """How much the student listens to a teacher: alpha of it, the rest to the labels.
+    """How much the student listens to a teacher of `teachers.py`: alpha of it, the rest to the labels; 0: to none.
 
     A higher temperature makes more of what the teacher thinks of candidates that it ranks low.
     """
 
+    teacher: Literal["ensemble", "sequence", "student"] = "ensemble"
     alpha: Share = 0.0
     temperature: Annotated[float, Meta(gt=0, le=100)] = 2.0
 

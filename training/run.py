@@ -22,11 +22,16 @@ from streams.evaluation.protocols import PROTOCOLS, Chosen
 from streams.evaluation.run import Asked, Outcome
 from streams.evaluation.simulation import Simulation, simulate
 from streams.settings import Settings
-from training.dataset import build
+from training.dataset import Dataset, build
+from training.distil import taught
 from training.export import export
-from training.fit import fit
+from training.fit import TOP, fit
 from training.manifest import write_manifest
 from training.recipe import Recipe
+from training.splits import VALIDATION
+from training.student_file import STUDENT_FILE, save_student
+from training.teacher import judged
+from training.teachers import TEACHERS
 
 Progress = Callable[[str, int | None], None]
 """Told what is going on, and where there is a count, how far it is."""
@@ -77,12 +82,28 @@ def learn(
         entries, log.items(), work, job.settings, limits=recipe.limits, seed=recipe.seed,
         progress=lambda events: progress("walking the log", events),
     )  # fmt: skip
+    teacher: dict[str, Any] = {}
+    if recipe.distillation.alpha:
+        dataset, teacher = _taught(dataset, work / "taught", recipe, lambda line: progress(line, None))
     fitted = fit(dataset, recipe, lambda line: progress(line, None))
+    save_student(fitted.student, work / STUDENT_FILE)
     export(fitted.student, out, version)
-    learned = dataset.meta | {"sha256": _sha256(log.path), "best_epoch": fitted.best_epoch}
+    learned = dataset.meta | teacher | {"sha256": _sha256(log.path), "best_epoch": fitted.best_epoch}
     learned["validation_ndcg"] = [round(value, 4) for value in fitted.validation_ndcg]
     learned["protocol"] = {"name": job.protocol, "split_ms": job.chosen.split_ms, "strict": job.chosen.strict}
     return OnnxRanker(out, version), learned, fitted.seconds
+
+
+def _taught(
+    dataset: Dataset, out: Path, recipe: Recipe, progress: Callable[[str], None]
+) -> tuple[Dataset, dict[str, Any]]:
+    """Return the data set with a teacher's word, and who that was."""
+    teacher = TEACHERS[recipe.distillation.teacher](dataset, recipe, progress)
+    lists = dataset.whole(VALIDATION)
+    good = judged(teacher.logits(lists), lists)
+    progress(f"teacher {teacher.name}: validation ndcg@{TOP} {good:.4f}")
+    said = {"name": teacher.name, "validation_ndcg": round(good, 4)}
+    return taught(dataset, teacher, out, progress), {"teacher": said}
 
 
 def train(

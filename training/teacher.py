@@ -31,7 +31,10 @@ _WORTH = np.array([HEAD_WORTH[head] for head in HEADS]) / sum(HEAD_WORTH.values(
 class Teacher(Protocol):
     """A judge of lists."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        ...
 
     def logits(self, lists: Lists) -> NDArray[np.float32]:
         """Return the log-odds of each head for each candidate, (R, H), all finite; the same lists give the same."""

@@ -1,11 +1,12 @@
 """`streamrank train`: a ranker from an imported log; evaluated, exported, with its manifest."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import reduce
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -29,23 +30,45 @@ SPLIT_MS, MIN_COUNT = 1_509_494_400_000, 10
 """How Complete Journey is usually split: at 2017-11-01, and targets are items bought ten times before."""
 
 
+def training_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command all that says what to train on and how, and where to; each option is the same for all verbs."""
+    options = (
+        with_settings,
+        click.option(
+            "--log", type=click.Path(path_type=Path), help=f"A folder of `streamrank import`; default {DATA}, imported."
+        ),
+        click.option(
+            "--out", type=click.Path(path_type=Path), default=Path("runs/train/models/ranker"), show_default=True,
+            help="The model's folder.",
+        ),
+        click.option(
+            "--version", type=click.IntRange(min=1), default=1, show_default=True, help="Which version to write."
+        ),
+        click.option(
+            "--work", type=click.Path(path_type=Path), default=Path("runs/train"), show_default=True, help="Scratch."
+        ),
+        recipe_option,
+        click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]..."),
+        protocol_options,
+        json_option,
+    )  # fmt: skip
+    return reduce(lambda made, option: option(made), reversed(options), command)
+
+
 @click.command(short_help="Train a ranker on a log.")
-@with_settings
-@click.option(
-    "--log", type=click.Path(path_type=Path), help=f"A folder of `streamrank import`; default {DATA}, imported."
-)
-@click.option(
-    "--out", type=click.Path(path_type=Path), default=Path("runs/train/models/ranker"), show_default=True,
-    help="The model's folder.",
-)  # fmt: skip
-@click.option("--version", type=click.IntRange(min=1), default=1, show_default=True, help="Which version to write.")
-@click.option("--work", type=click.Path(path_type=Path), default=Path("runs/train"), show_default=True, help="Scratch.")
-@recipe_option
-@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
-@protocol_options
-@json_option
-def train(
+@training_options
+def train(settings: Settings, **given: Any) -> None:
+    """Train a ranker on what a log teaches by the protocol, and write model and manifest.
+
+    The log is walked through the pipeline, so the ranker learns from what would have been served; then it is evaluated.
+    KEY=VALUE changes a number of the recipe, as in fit.learning_rate=0.001.
+    """
+    trained(settings, **given)
+
+
+def trained(
     settings: Settings,
+    *,
     log: Path | None,
     out: Path,
     version: int,
@@ -57,17 +80,13 @@ def train(
     asked: Asked,
     json_file: Path | None,
 ) -> None:
-    """Train a ranker on what a log teaches by the protocol, and write model and manifest.
-
-    The log is walked through the pipeline, so the ranker learns from what would have been served; then it is evaluated.
-    KEY=VALUE changes a number of the recipe, as in fit.learning_rate=0.001.
-    """
+    """Train, evaluate and write a version, as the options say."""
     try:
         from training.recipe import read_recipe
         from training.run import Job, check
         from training.run import train as run
     except ModuleNotFoundError as exc:
-        raise MissingServer(f"streamrank train needs the package {exc.name}: pip install 'streamrank[train]'") from exc
+        raise MissingServer(f"training needs the package {exc.name}: pip install 'streamrank[train]'") from exc
 
     recipe = read_recipe(overrides, recipe_file, seed=asked.seed)
     source = SOURCE if log is None else log.name
@@ -77,10 +96,10 @@ def train(
             chosen, asked = replace(chosen, split_ms=SPLIT_MS), replace(asked, min_count=asked.min_count or MIN_COUNT)
     job = Job(log, settings, protocol, chosen, asked)
     with training_progress() as tell:
-        trained = run(job, out, work / "lists", recipe=recipe, source=source, version=version, progress=tell)
-    show(trained.simulation)
-    write_json(json_file, trained.manifest | {"path": str(trained.path), "seconds": round(trained.seconds, 1)})
-    check(trained.manifest)
+        made = run(job, out, work / "lists", recipe=recipe, source=source, version=version, progress=tell)
+    show(made.simulation)
+    write_json(json_file, made.manifest | {"path": str(made.path), "seconds": round(made.seconds, 1)})
+    check(made.manifest)
 
 
 @contextmanager

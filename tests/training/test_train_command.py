@@ -2,21 +2,27 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import training.run
 from inference.onnx_ranker import OnnxRanker
 from streams.cli import run
+from streams.commands import distilling
 from streams.evaluation.base import Case
 from streams.evaluation.log import Log
 from streams.evaluation.protocols import PROTOCOLS, Chosen
 from streams.evaluation.run import Asked
 from tests.training.conftest import DAY_MS, FIRST_MS, LIMITS, RECIPE, USERS, WEEKS, Event, shop, write_log
 from tests.unit.building import settings
+from training.dataset import Dataset
 from training.manifest import golden
+from training.student_file import STUDENT_FILE, load_student
+from training.teachers import TEACHERS
 
 SPLIT_MS = FIRST_MS + (WEEKS - 2) * 7 * DAY_MS
 
@@ -153,3 +159,32 @@ def test_without_torch_it_is_one_sentence(
     assert error.count("\n") == 1
     assert "needs the package torch: pip install 'streamrank[" in error
     assert not list(tmp_path.iterdir())
+
+
+def test_distill_trains_a_teacher_and_says_who_it_was(
+    log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "ranker"
+    words = ["distill", "--teacher", "student", "--log", log, "--out", out, "--work", tmp_path / "work", *QUICK]
+    assert run([str(word) for word in [*words, "distillation.temperature=4", "--split", SPLIT_MS]]) in (0, 1)
+    manifest = json.loads((out / "1" / "manifest.json").read_text())
+    assert manifest["recipe"]["distillation"] == {"teacher": "student", "alpha": 0.5, "temperature": 4}
+    assert manifest["data"]["teacher"]["name"] == "student"
+    assert 0 < manifest["data"]["teacher"]["validation_ndcg"] <= 1
+    assert "judged" in capsys.readouterr().err
+    assert load_student(tmp_path / "work" / "lists" / STUDENT_FILE)
+
+
+def test_every_teacher_is_one_and_none_knows_the_answers(dataset: Dataset) -> None:
+    """The sequences after the lists begin are changed, and with them nothing of what a teacher says."""
+    assert set(TEACHERS) == set(distilling.TEACHERS)
+    later = dataset.sequences.items.copy()
+    for start, early, end in zip(
+        dataset.sequences.offsets, dataset.sequences.early, dataset.sequences.offsets[1:], strict=False
+    ):
+        later[start + early : end] = later[start + early : end][::-1]
+    other = replace(dataset, sequences=replace(dataset.sequences, items=later))
+    lists = dataset.whole("train")
+    for name in ("student", "sequence"):
+        one, two = (TEACHERS[name](data, RECIPE, lambda line: None).logits(lists) for data in (dataset, other))
+        assert np.array_equal(one, two), name
