@@ -1,9 +1,11 @@
 """Is every server there, and is it what the settings say? Used by the worker before it starts, and by the doctor."""
 
 import asyncio
+from pathlib import Path
 
 from tritonclient.utils import InferenceServerException
 
+from inference.triton_encoder import TritonEncoder
 from inference.triton_ranker import TritonAddress
 from streams.errors import StoreMismatch, StreamrankError, Unreachable
 from streams.features.user import FOLD_VERSION
@@ -48,6 +50,21 @@ async def check_triton(settings: Settings) -> str:
     if not ready:
         raise ModelNotReady(f"Triton at {settings.triton_address} does not serve {model}/{version}")
     return f"{model}/{version}"
+
+
+async def check_encoder(settings: Settings, folder: Path) -> str:
+    """Return the encoder's version that encodes, by the vocabulary in `folder`.
+
+    Raises:
+        BadModel: the folder holds none.
+        EncoderUnavailable: Triton doesn't answer, or doesn't serve it.
+    """
+    encoder = TritonEncoder(triton_address(settings), folder, settings.encoder_version)
+    try:
+        await encoder.encode(["streamrank"], TRITON_S)
+    finally:
+        await encoder.close()
+    return encoder.model
 
 
 async def check_redis(settings: Settings) -> str:

@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from streams.checks import check_redis, check_triton
+from streams.checks import check_encoder, check_redis, check_triton
 from streams.commands.options import json_option, with_settings, write_json
 from streams.contracts.topics import TOPICS
 from streams.errors import StreamrankError
@@ -33,6 +33,8 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield from _kafka(settings)
     yield _try("redis", lambda: asyncio.run(check_redis(settings)))
     yield _try("triton", lambda: asyncio.run(check_triton(settings)))
+    if (folder := settings.encoder) is not None:
+        yield _try("encoder", lambda: asyncio.run(check_encoder(settings, folder)))
 
 
 def _kafka(settings: Settings) -> Iterator[Finding]:

@@ -14,6 +14,7 @@ from inference.encoder import Encoded
 from inference.onnx_encoder import OnnxEncoder
 from inference.triton_encoder import TritonEncoder
 from inference.triton_ranker import TritonAddress
+from streams.commands.doctor import examine
 from streams.contracts.items import decode_item
 from streams.embedded.server import free_port
 from streams.embedded.stack import Stack
@@ -97,11 +98,13 @@ def test_items_get_their_codes_and_triton_may_be_away(served: Path, stack: Runni
             one.await_ready()
             publish(settings, "items", items(first))
             wait_until(lambda: len(coded()) == len(first), 30, "codes of the first items")
+            assert all(finding.ok for finding in examine(settings))
             os.kill(own.pids["triton"], signal.SIGKILL)
             publish(settings, "items", items(second))
             wait_until(lambda: len(codes_in_redis(settings, encoder)) == len(expected), 30, "upserts without Triton")
             wait_until(lambda: one.logged("items wait for their semantic codes"), 30, "the worker to say so")
             assert sorted(coded()) == first
+            assert {finding.name for finding in examine(settings) if not finding.ok} == {"triton", "encoder"}
             assert one.answers("/livez")[0] == 200
             assert own.check()
             wait_until(lambda: len(coded()) == len(expected), 60, "codes of the others")
