@@ -1,44 +1,37 @@
-"""Makes the training set: walks a log through the very pipeline that serves, point in time, and records its lists.
+"""The training set of a log: lists as they would have been served, labelled by what came, and users' sequences.
 
-Before each chosen step a `request` goes into the log, as a shop would send it. What retrieval and encoder made of it
-then, with the state and the counters as they were, is one list; what the user did in the step labels it. So a model is
-trained on what it is served, and nothing of the future can be in a feature. A history that an alias moves comes back
-right behind it, as the broker would bring it. Beside the lists stand users' sequences.
+`clean.py` says which signals are learned from, `splits.py` which steps, `walk.py` records their lists. A data set is
+made once for the same log, settings and recipe, and kept (`cache.py`). It is never in memory as a whole: it is written
+and read a shard at a time.
 """
 
-import asyncio
 import json
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from inference.tensors import FEATURES
-from streams.contracts import events as ev
-from streams.contracts.items import Item
-from streams.contracts.topics import EVENTS
-from streams.decode import Record
 from streams.errors import Misuse
-from streams.evaluation.log import Entry, signal
-from streams.pipeline import Pipeline
+from streams.features.user import FOLD_VERSION
 from streams.settings import Settings
-from streams.simulate import load_items, offline_pipeline, offline_settings, records, run
+from streams.simulate import load_items, offline_pipeline, offline_settings
+from training.cache import kept, key_of
+from training.clean import Cleaner
+from training.lesson import Lesson, sha256_of
 from training.lists import Lists, joined
-from training.recipe import Limits
-from training.recording import Recorder
-from training.sequences import Sequences
-from training.shards import LISTS
-from training.splits import Wanted, choose
+from training.recipe import Recipe
+from training.sequences import Growing, Sequences
+from training.shards import LISTS, contract
+from training.splits import choose
 from training.steps import find_steps
+from training.walk import BATCH_EVENTS, SUFFIX, Walk
 
-BATCH_EVENTS = 500
-"""Events between two refreshes of the counters: how stale they are in what is recorded, as in a busy worker's."""
 META_FILE = "dataset.json"
-Entries = Callable[[], Iterable[Entry]]
-"""Gives the log that is learned from, each time anew."""
+SEQUENCES_FILE = "sequences.npz"
+Progress = Callable[[str, int | None], None]
+"""Told what is going on, and where there is a count, how far it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +42,29 @@ class Dataset:
     meta: dict[str, Any]
     sequences: Sequences
 
+    @classmethod
+    def open(cls, folder: Path) -> "Dataset":
+        """Return what `build` made in a folder.
+
+        Raises:
+            Misuse: it isn't whole any more.
+        """
+        try:
+            meta = json.loads((folder / META_FILE).read_text("utf-8"))
+        except (OSError, ValueError) as exc:
+            raise Misuse(f"{folder / META_FILE}: cannot be read: remove the folder, and train again") from exc
+        there = Counter(_split(path.stem) for path in folder.glob(f"*{SUFFIX}"))
+        if there != meta["shards"]:
+            raise Misuse(f"{folder}: shards are missing: remove the folder, and train again")
+        return cls(folder, meta, Sequences.load(folder / SEQUENCES_FILE))
+
     def paths(self, split: str) -> list[Path]:
         """Return the shards of a split, in order of time.
 
         Raises:
             Misuse: there is none.
         """
-        paths = sorted(self.folder.glob(f"{split}-*.parquet"))
+        paths = sorted(self.folder.glob(f"{split}-*{SUFFIX}"))
         if not paths:
             raise Misuse(f"{self.folder}: the split `{split}` is empty: the log is too short to learn from")
         return paths
@@ -66,100 +75,86 @@ class Dataset:
 
 
 def build(
-    entries: Entries,
-    items: Iterable[Item],
-    out: Path,
+    lesson: Lesson,
+    work: Path,
     settings: Settings,
+    recipe: Recipe,
     *,
-    limits: Limits,
-    seed: int = 1,
-    progress: Callable[[int], None] = lambda events: None,
+    processes: int = 1,
+    progress: Progress = lambda what, count: None,
 ) -> Dataset:
-    """Walk a log, which is read three times, and write the shards to `out`; `progress` is told the events done.
+    """Return the data set of a lesson, from `work` if it was made there before; else the log is read three times.
 
     Raises:
-        Misuse: the log can't be read, or is too short.
+        Misuse: the log can't be read, or is too short; or a data set that was made before isn't whole any more.
+        StreamrankError: as `Walk.record`.
     """
-    chosen = choose(find_steps(one for entry in entries() if (one := signal(entry)) is not None), limits, seed)
-    pipeline = offline_pipeline(offline_settings(settings), None)
-    load_items(pipeline, items)
-    signals = (one for entry in entries() if (one := signal(entry)) is not None)
-    sequences = Sequences.of(signals, chosen.train_from, pipeline.catalogue)
-    recorder = Recorder(pipeline, {_request_id(number): one for number, one in chosen.wanted.items()}, seed)
-    pipeline.recommender = recorder
-    _empty(out)
-    lists = asyncio.run(_walk(pipeline, recorder, _with_requests(entries(), chosen.wanted), out, progress))
-    meta = {
-        "steps": chosen.steps,
-        "lists": dict(lists),
-        "features": list(FEATURES),
+    facts = lesson.identity() | {
+        "limits": asdict(recipe.limits),
+        "cleaning": asdict(recipe.cleaning),
+        "seed": recipe.seed,
+        "fold": FOLD_VERSION,
+        "contract": contract(),
         "candidates": settings.candidates,
+        "sources": list(settings.sources),
+        "encoder_sha256": settings.encoder and sha256_of(*_encoder_files(settings.encoder, settings.encoder_version)),
+        "batch_events": BATCH_EVENTS,
+        "shard_lists": LISTS,
+    }
+    key = key_of(facts)
+
+    def make(folder: Path) -> None:
+        _write(folder, {"key": key} | facts, lesson, settings, recipe, processes, progress)
+
+    folder = kept(work, key, make, lambda: progress(f"waiting for another training in {work}", None))
+    return Dataset.open(folder)
+
+
+def _write(
+    out: Path,
+    facts: dict[str, Any],
+    lesson: Lesson,
+    settings: Settings,
+    recipe: Recipe,
+    processes: int,
+    progress: Progress,
+) -> None:
+    """Walk the log, and write all of a data set."""
+    progress("reading the log", 0)
+    cleaner = Cleaner.survey(lesson.entries(), recipe.cleaning)
+    growing = Growing()
+    chosen = choose(find_steps(growing.through(cleaner.signals(lesson.entries()))), recipe.limits, recipe.seed)
+    left_out = cleaner.told() | {"repeated_event_ids": lesson.log.repeated, "rejected": lesson.log.rejected}
+    progress(f"cleaning left out {', '.join(f'{count:,} {why}' for why, count in left_out.items())}", None)
+    pipeline = offline_pipeline(offline_settings(settings), None)
+    load_items(pipeline, lesson.items())
+    sequences = growing.sequences(chosen.train_from, pipeline.catalogue)
+    sequences.save(out / SEQUENCES_FILE)
+    walk = Walk(lesson.entries, pipeline, chosen.wanted, recipe.seed, out)
+    lists = walk.record(processes, lambda events: progress("walking the log", events))
+    meta = facts | {
+        "steps": chosen.steps,
+        "lists": _by_split(lists),
+        "shards": dict(Counter(_split(shard) for shard in lists)),
+        "left_out": left_out,
+        "features": list(FEATURES),
         "users": sequences.users,
         "items": len(sequences.ids),
         "signals": len(sequences.items),
-        "seed": seed,
     }
     (out / META_FILE).write_text(json.dumps(meta, indent=1) + "\n", "utf-8")
-    return Dataset(out, meta, sequences)
 
 
-async def _walk(
-    pipeline: Pipeline, recorder: Recorder, lines: Iterator[bytes], out: Path, progress: Callable[[int], None]
-) -> Counter[str]:
-    """Run a log with requests in it through the pipeline; return how many lists of each split were written."""
-    lists, shards, done, moved = Counter[str](), Counter[str](), 0, deque[bytes]()
-    log = records(_with_moved(lines, moved), 1)
-    async for outcome in run(pipeline, log, partitions=1, batch_events=BATCH_EVENTS, ends=_is_alias):
-        moved += (message.value for message in outcome.outbox.get(0, ()) if message.topic == EVENTS)
-        done += outcome.stats.get("applied", 0)
-        progress(done)
-        for split, waiting in recorder.waiting().items():
-            if waiting >= LISTS:
-                _write(recorder, split, out, lists, shards)
-    for split in recorder.waiting():
-        _write(recorder, split, out, lists, shards)
-    return lists
+def _encoder_files(folder: Path, version: int) -> list[Path]:
+    return sorted(path for path in (folder / str(version)).rglob("*") if path.is_file())
 
 
-def _write(recorder: Recorder, split: str, out: Path, lists: Counter[str], shards: Counter[str]) -> None:
-    taken = recorder.take(split)
-    taken.save(out / f"{split}-{shards[split]:04d}.parquet")
-    lists[split] += len(taken)
-    shards[split] += 1
+def _split(shard: str) -> str:
+    return shard.rpartition("-")[0]
 
 
-def _with_requests(entries: Iterable[Entry], wanted: Mapping[int, Wanted]) -> Iterator[bytes]:
-    """Yield the log with a request before the first signal of each wanted step; its own requests are left out."""
-    number = 0
-    for entry in entries:
-        if signal(entry) is not None:
-            if number in wanted:
-                step = wanted[number].step
-                request = ev.Request(user_id=step.user_id, request_id=_request_id(number), at_ms=step.at_ms)
-                yield msgspec.json.encode(request)
-            number += 1
-        if not isinstance(entry.event, ev.Request):
-            yield entry.raw
-
-
-def _with_moved(lines: Iterator[bytes], moved: deque[bytes]) -> Iterator[bytes]:
-    """Yield the log, at any time first what is in `moved`."""
-    for line in lines:
-        while moved:
-            yield moved.popleft()
-        yield line
-
-
-def _is_alias(record: Record) -> bool:
-    return isinstance(ev.decode_event(record.value or b""), ev.Alias)
-
-
-def _request_id(number: int) -> str:
-    return f"step-{number}"
-
-
-def _empty(folder: Path) -> None:
-    """Make the folder, and remove what an earlier run left there."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for old in (*folder.glob("*.parquet"), *folder.glob(META_FILE)):
-        old.unlink()
+def _by_split(lists: Counter[str]) -> dict[str, int]:
+    found = Counter[str]()
+    for shard in sorted(lists):
+        found[_split(shard)] += lists[shard]
+    return dict(found)

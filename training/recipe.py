@@ -32,6 +32,17 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Cleaning:
+    """What is not learned from; `clean.py` says what the numbers mean."""
+
+    repeat_ms: Annotated[int, Meta(ge=0, le=3_600_000)] = 1_000
+    robot_moments: Annotated[float, Meta(ge=1, le=1e6)] = 300.0
+    robot_deviations: Annotated[float, Meta(ge=1, le=1e6)] = 6.0
+    absurd_factor: Annotated[float, Meta(ge=1, le=1e6)] = 100.0
+    absurd_deviations: Annotated[float, Meta(ge=1, le=1e6)] = 6.0
+
+
+@dataclass(frozen=True, slots=True)
 class Pretraining:
     """How to pre-train; `places` bounds how many places of sequences are predicted in all, which bounds the time.
 
@@ -81,6 +92,7 @@ class Recipe:
 
     seed: Annotated[int, Meta(ge=0, le=2**32 - 1)] = 1
     limits: Limits = field(default_factory=Limits)
+    cleaning: Cleaning = field(default_factory=Cleaning)
     pretraining: Pretraining = field(default_factory=Pretraining)
     fit: Fit = field(default_factory=Fit)
     distillation: Distillation = field(default_factory=Distillation)

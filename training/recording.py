@@ -30,7 +30,7 @@ class Recorder(Recommender):
         retriever = Retriever(settings.candidates, named_sources(settings.sources))
         super().__init__(pipeline.catalogue, pipeline.counters, retriever, None, 0.0)
         self._wanted = wanted
-        self._generator = np.random.default_rng(seed)
+        self._seed = seed
         self._rows: defaultdict[str, list[tuple[Any, ...]]] = defaultdict(list)
 
     async def rank(self, prepared: Sequence[Prepared]) -> tuple[Ranked | None, str | None]:
@@ -39,14 +39,14 @@ class Recorder(Recommender):
             self._keep(one)
         return None, "recording"
 
-    def waiting(self) -> dict[str, int]:
-        """Return how many lists of each split `take` would give."""
-        return {split: len(rows) for split, rows in self._rows.items()}
+    def waiting(self) -> list[str]:
+        """Return the shards that have lists, in the order of their first one."""
+        return list(self._rows)
 
-    def take(self, split: str) -> Lists:
-        """Return the lists of a split kept since the last time, at least one."""
+    def take(self, shard: str) -> Lists:
+        """Return the lists of a shard, and forget them."""
         features, pairs, item_ids, codes, depth, weight, seeds, history, past, users, targets, at_ms = zip(
-            *self._rows.pop(split), strict=True
+            *self._rows.pop(shard), strict=True
         )
         return Lists(
             features=np.concatenate(features),
@@ -69,14 +69,16 @@ class Recorder(Recommender):
         came = wanted.step.items
         ids = self.catalogue.ids
         depth = np.array([came.get(ids[item], 0) for item in one.candidates.items.tolist()], np.uint8)
+        # By step, so that it doesn't matter which others are recorded in this process.
+        generator = np.random.default_rng((self._seed, wanted.step.number))
         empty_weight = 1.0
         if wanted.negatives and not depth.any():
-            if self._generator.random() >= KEPT_EMPTY:
+            if generator.random() >= KEPT_EMPTY:
                 return
             empty_weight = 1.0 / KEPT_EMPTY
         inputs = self.tensors([one])
-        places, weight = self._sampled(depth, wanted.negatives)
-        self._rows[wanted.split].append(
+        places, weight = _sampled(depth, wanted.negatives, generator)
+        self._rows[wanted.shard].append(
             (
                 inputs.features[0, places],
                 inputs.pairs[0, places],
@@ -93,12 +95,15 @@ class Recorder(Recommender):
             )
         )
 
-    def _sampled(self, depth: NDArray[np.uint8], negatives: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Return the places to keep, ascending, and how many candidates each of them stands for."""
-        none = np.flatnonzero(depth == 0)
-        if not negatives or len(none) <= negatives:
-            return np.arange(len(depth)), np.ones(len(depth), np.float32)
-        kept = self._generator.choice(none, negatives, replace=False)
-        places = np.sort(np.concatenate((np.flatnonzero(depth), kept)))
-        weight = np.where(depth[places] > 0, 1.0, len(none) / negatives)
-        return places, weight.astype(np.float32)
+
+def _sampled(
+    depth: NDArray[np.uint8], negatives: int, generator: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return the places to keep, ascending, and how many candidates each of them stands for."""
+    none = np.flatnonzero(depth == 0)
+    if not negatives or len(none) <= negatives:
+        return np.arange(len(depth)), np.ones(len(depth), np.float32)
+    kept = generator.choice(none, negatives, replace=False)
+    places = np.sort(np.concatenate((np.flatnonzero(depth), kept)))
+    weight = np.where(depth[places] > 0, 1.0, len(none) / negatives)
+    return places, weight.astype(np.float32)

@@ -6,19 +6,16 @@ streamrank train --log runs/complete-journey --split 2017-11-01T00:00Z --min-cou
 What is learned from is what the protocol teaches, so what it predicts afterwards was never seen.
 """
 
-import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from inference.onnx_ranker import OnnxRanker
 from streams.errors import BadModel
-from streams.evaluation.base import Case
 from streams.evaluation.intervals import Paired, paired
-from streams.evaluation.log import Entry, Log
 from streams.evaluation.metrics import measure
-from streams.evaluation.protocols import PROTOCOLS, Chosen
+from streams.evaluation.protocols import Chosen
 from streams.evaluation.run import Asked, Outcome
 from streams.evaluation.simulation import Simulation, simulate
 from streams.settings import Settings
@@ -26,6 +23,7 @@ from training.dataset import Dataset, build
 from training.distil import taught
 from training.export import export
 from training.fit import TOP, fit
+from training.lesson import Lesson
 from training.manifest import write_manifest
 from training.recipe import Recipe
 from training.splits import VALIDATION
@@ -64,33 +62,22 @@ def learn(
 ) -> tuple[OnnxRanker, dict[str, Any], float]:
     """Train and write `<out>/<version>/model.onnx`; return the ranker, what it learned from, and the fit's seconds.
 
-    `work` is scratch.
+    `work` is where data sets are kept.
 
     Raises:
         Misuse: the log can't be read or has nothing to learn from.
         BadModel: the file failed a check.
     """
-    log = Log(job.log)
-
-    def entries() -> Iterator[Entry]:
-        for step in PROTOCOLS[job.protocol](job.chosen).walk(log):
-            if isinstance(step, Case):
-                return  # from the first case on a protocol may teach what it has predicted
-            yield step
-
-    dataset = build(
-        entries, log.items(), work, job.settings, limits=recipe.limits, seed=recipe.seed,
-        progress=lambda events: progress("walking the log", events),
-    )  # fmt: skip
+    lesson = Lesson(job.log, job.protocol, job.chosen)
+    dataset = build(lesson, work, job.settings, recipe, processes=job.asked.processes, progress=progress)
     teacher: dict[str, Any] = {}
     if recipe.distillation.alpha:
         dataset, teacher = _taught(dataset, work / "taught", recipe, lambda line: progress(line, None))
     fitted = fit(dataset, recipe, lambda line: progress(line, None))
     save_student(fitted.student, work / STUDENT_FILE)
     export(fitted.student, out, version)
-    learned = dataset.meta | teacher | {"sha256": _sha256(log.path), "best_epoch": fitted.best_epoch}
+    learned = dataset.meta | teacher | {"best_epoch": fitted.best_epoch}
     learned["validation_ndcg"] = [round(value, 4) for value in fitted.validation_ndcg]
-    learned["protocol"] = {"name": job.protocol, "split_ms": job.chosen.split_ms, "strict": job.chosen.strict}
     return OnnxRanker(out, version), learned, fitted.seconds
 
 
@@ -164,8 +151,3 @@ def _evaluation(result: dict[str, Any], leads: dict[str, dict[str, Paired]]) -> 
         for name, lead in leads.items()
     }
     return {name: result[name] for name in ("protocol", "k", "cases", "users")} | {"results": kept, "leads": rounded}
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -4,13 +4,17 @@ An item that follows itself is one place of a sequence, as a state knows an item
 """
 
 from array import array
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inference.tensors import CODE_LEVELS
+from streams.errors import Misuse
 from streams.evaluation.base import Signal
 from streams.features.item import Catalogue, digest_of, hashed_id
 
@@ -33,31 +37,23 @@ class Sequences:
         """The number of sequences, U."""
         return len(self.early)
 
+    def save(self, path: Path) -> None:
+        """Write them to a file."""
+        with path.open("wb") as file:
+            np.savez(file, **{one.name: getattr(self, one.name) for one in fields(self)})
+
     @classmethod
-    def of(cls, signals: Iterable[Signal], early_until: int, catalogue: Catalogue | None = None) -> "Sequences":
-        """Sort signals by user; those before number `early_until` are the early ones. Codes are the catalogue's."""
-        numbers: dict[str, int] = {}
-        users: dict[str, array[int]] = {}
-        early: dict[str, int] = {}
-        for number, one in enumerate(signals):
-            sequence = users.setdefault(one.user_id, array("i"))
-            item = numbers.setdefault(one.item_id, len(numbers))
-            if not sequence or sequence[-1] != item:
-                sequence.append(item)
-            if number < early_until:
-                early[one.user_id] = len(sequence)
-        codes = np.zeros((len(numbers), CODE_LEVELS), np.int32)
-        for number, item_id in enumerate(numbers):
-            if catalogue is not None and (index := catalogue.index.get(item_id)) is not None:
-                codes[number] = catalogue.semantic[index]
-        sizes = [len(sequence) for sequence in users.values()]
-        return cls(
-            ids=np.array([hashed_id(digest_of(item)) for item in numbers], np.int32),
-            codes=codes,
-            items=np.concatenate([np.frombuffer(sequence, np.int32) for sequence in users.values()]),
-            offsets=np.concatenate(([0], np.cumsum(sizes))),
-            early=np.array([early.get(user, 0) for user in users], np.int64),
-        )
+    def load(cls, path: Path) -> "Sequences":
+        """Read what `save` wrote.
+
+        Raises:
+            Misuse: it is missing, cut or damaged.
+        """
+        try:
+            with np.load(path) as arrays:
+                return cls(**{one.name: arrays[one.name] for one in fields(cls)})
+        except (OSError, KeyError, ValueError, EOFError, BadZipFile) as exc:
+            raise Misuse(f"{path}: cannot read the sequences: remove the folder, and train again") from exc
 
     def windows(self, length: int, context: int, *, early: bool) -> NDArray[np.int32]:
         """Return the sequences cut into rows of `length` places in `ids`, (N, length), padded behind with -1.
@@ -76,3 +72,39 @@ class Sequences:
                 row[: len(cut)] = cut
                 if len(cut) > 1:
                     yield row
+
+
+class Growing:
+    """Sorts signals by user as they pass by."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+        self._users: dict[str, tuple[array[int], array[int]]] = {}
+
+    def through(self, signals: Iterable[tuple[int, Signal]]) -> Iterator[tuple[int, Signal]]:
+        """Yield numbered signals on, each when it is in its place."""
+        for number, one in signals:
+            sequence, came = self._users.setdefault(one.user_id, (array("i"), array("q")))
+            item = self._numbers.setdefault(one.item_id, len(self._numbers))
+            if not sequence or sequence[-1] != item:
+                sequence.append(item)
+                came.append(number)
+            yield number, one
+
+    def sequences(self, early_until: int, catalogue: Catalogue | None = None) -> Sequences:
+        """Return the sequences of all that passed by; what came before number `early_until` is early.
+
+        Codes are the catalogue's.
+        """
+        sequences, came = zip(*self._users.values(), strict=True)
+        codes = np.zeros((len(self._numbers), CODE_LEVELS), np.int32)
+        for number, item_id in enumerate(self._numbers):
+            if catalogue is not None and (index := catalogue.index.get(item_id)) is not None:
+                codes[number] = catalogue.semantic[index]
+        return Sequences(
+            ids=np.array([hashed_id(digest_of(item)) for item in self._numbers], np.int32),
+            codes=codes,
+            items=np.concatenate([np.frombuffer(sequence, np.int32) for sequence in sequences]),
+            offsets=np.concatenate(([0], np.cumsum([len(sequence) for sequence in sequences]))),
+            early=np.array([bisect_left(numbers, early_until) for numbers in came], np.int64),
+        )

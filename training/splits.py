@@ -12,6 +12,7 @@ import numpy as np
 
 from streams.errors import Misuse
 from training.recipe import Limits
+from training.shards import LISTS
 from training.steps import Step
 
 TRAIN, VALIDATION = "train", "validation"
@@ -21,9 +22,10 @@ TRAIN_FROM, VALIDATION_FROM = 0.5, 0.9
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A step to record, its user's number, and how many negatives to keep (0: all)."""
+    """A step to record, its user's number, and how many negatives to keep (0: all); `shard` is where it goes."""
 
     split: str
+    shard: str
     user: int
     step: Step
     negatives: int
@@ -55,9 +57,10 @@ def choose(steps: Iterable[Step], limits: Limits, seed: int) -> Chosen:
         (TRAIN, first, second, limits.train, limits.negatives),
         (VALIDATION, second, len(ordered), limits.validation, 0),
     ):
-        for place in _drawn(ordered, low, high, limit, generator):
-            step = ordered[place]
-            wanted[step.number] = Wanted(split, users.setdefault(step.user_id, len(users)), step, negatives)
+        for count, place in enumerate(_drawn(ordered, low, high, limit, generator)):
+            step, shard = ordered[place], f"{split}-{count // LISTS:04d}"
+            user = users.setdefault(step.user_id, len(users))
+            wanted[step.number] = Wanted(split, shard, user, step, negatives)
     return Chosen(wanted, ordered[first].number, len(ordered))
 
 

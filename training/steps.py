@@ -28,10 +28,10 @@ class Step:
     items: dict[str, int]
 
 
-def find_steps(signals: Iterable[Signal]) -> Iterator[Step]:
-    """Yield the steps of a log, those of a visit when it has ended; a visit ends after SESSION_GAP_MS of silence."""
+def find_steps(signals: Iterable[tuple[int, Signal]]) -> Iterator[Step]:
+    """Yield the steps of numbered signals, those of a visit when it has ended: after SESSION_GAP_MS of silence."""
     visits: dict[str, tuple[int, list[Step]]] = {}
-    for number, one in enumerate(signals):
+    for number, one in signals:
         last_ms, steps = visits.get(one.user_id, (0, []))
         if steps and one.at_ms - last_ms > SESSION_GAP_MS:
             yield from steps

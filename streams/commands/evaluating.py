@@ -46,7 +46,9 @@ _OPTIONS = (
     click.option(
         "--min-count", type=click.IntRange(min=0), default=0, help="Targets are items of so many signals before."
     ),
-    click.option("--processes", type=click.IntRange(min=1), default=1, show_default=True, help="That predict."),
+    click.option(
+        "--processes", type=click.IntRange(min=1), default=1, show_default=True, help="To predict (and train) with."
+    ),
     click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Of samples and intervals."),
 )
 

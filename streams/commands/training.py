@@ -45,7 +45,8 @@ def training_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--version", type=click.IntRange(min=1), default=1, show_default=True, help="Which version to write."
         ),
         click.option(
-            "--work", type=click.Path(path_type=Path), default=Path("runs/train"), show_default=True, help="Scratch."
+            "--work", type=click.Path(path_type=Path), default=Path("runs/train"), show_default=True,
+            help="Where data sets are kept, so that the next training finds them.",
         ),
         recipe_option,
         click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]..."),

@@ -1,7 +1,7 @@
 """A small shop with habits: every user buys a few favourites again and again, and follows the fashion of the week."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from streams.evaluation.log import Entry, Log
+from streams.evaluation.base import Signal
 from tests.unit.building import settings
 from training.dataset import Dataset, build
+from training.lesson import Lesson
 from training.recipe import Fit, Limits, Pretraining, Recipe
+from training.sequences import Growing, Sequences
 
 USERS, ITEMS, WEEKS = 30, 80, 14
 DAY_MS = 86_400_000
@@ -59,15 +61,20 @@ def write_log(folder: Path, events: Iterable[Event]) -> Path:
     return folder
 
 
-def entries_of(folder: Path) -> Callable[[], Iterable[Entry]]:
-    """Return what gives the log of a folder, each time anew."""
-    return lambda: Log(folder)
+def sequences_of(signals: Iterable[Signal], early_until: int) -> Sequences:
+    """Return the sequences of signals, the first of which are early."""
+    growing = Growing()
+    for _ in growing.through(enumerate(signals)):
+        pass
+    return growing.sequences(early_until)
 
 
-def lists_of(folder: Path, out: Path, limits: Limits = LIMITS, seed: int = 1, candidates: int = 200) -> Dataset:
+def lists_of(
+    folder: Path, work: Path, limits: Limits = LIMITS, seed: int = 1, candidates: int = 200, processes: int = 1
+) -> Dataset:
     """Build from a whole log."""
-    chosen = settings(candidates=candidates)
-    return build(entries_of(folder), Log(folder).items(), out, chosen, limits=limits, seed=seed)
+    recipe = Recipe(seed=seed, limits=limits)
+    return build(Lesson(folder), work, settings(candidates=candidates), recipe, processes=processes)
 
 
 @pytest.fixture(scope="session")

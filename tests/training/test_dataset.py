@@ -13,8 +13,9 @@ from inference.tensors import FEATURES, MAX_ID, RANKER_INPUTS
 from streams.errors import Misuse
 from streams.evaluation.log import signal
 from streams.features.item import digest_of
-from tests.training.conftest import LIMITS, entries_of, lists_of, shop, write_log
+from tests.training.conftest import LIMITS, lists_of, shop, write_log
 from training.dataset import Dataset
+from training.lesson import Lesson
 from training.lists import Lists, batch
 from training.recipe import Limits
 from training.splits import choose
@@ -31,7 +32,8 @@ def same(one: Lists, other: Lists, names: tuple[str, ...]) -> bool:
 
 def steps_of(folder: Path, limits: Limits, split: str) -> list[Step]:
     """Return the steps that lists of a split were made for, in their order."""
-    made = choose(find_steps(one for entry in entries_of(folder)() if (one := signal(entry))), limits, 1)
+    signals = enumerate(one for entry in Lesson(folder).entries() if (one := signal(entry)))
+    made = choose(find_steps(signals), limits, 1)
     return [one.step for one in made.wanted.values() if one.split == split]
 
 
@@ -118,13 +120,13 @@ def test_sampled_negatives_stand_for_all(
 
 
 def test_lists_without_a_target_are_thinned_and_weigh_as_much_as_all(log: Path, tmp_path: Path) -> None:
-    lists = lists_of(log, tmp_path / "some", replace(ALL, negatives=3), candidates=6).whole("train")
-    full = lists_of(log, tmp_path / "all", ALL, candidates=6).whole("train")
+    lists = lists_of(log, tmp_path / "some", replace(ALL, negatives=2), candidates=4).whole("train")
+    full = lists_of(log, tmp_path / "all", ALL, candidates=4).whole("train")
     wanted = np.add.reduceat(lists.depth > 0, lists.offsets[:-1])
     weight = np.add.reduceat(lists.weight, lists.offsets[:-1])
-    assert set(np.diff(full.offsets).tolist()) == {6}
-    assert weight[wanted > 0] == pytest.approx(6, rel=1e-5)
-    assert weight[wanted == 0] == pytest.approx(6 / training.recording.KEPT_EMPTY, rel=1e-5)
+    assert set(np.diff(full.offsets).tolist()) == {4}
+    assert weight[wanted > 0] == pytest.approx(4, rel=1e-5)
+    assert weight[wanted == 0] == pytest.approx(4 / training.recording.KEPT_EMPTY, rel=1e-5)
     assert (wanted > 0).sum() == (np.add.reduceat(full.depth > 0, full.offsets[:-1]) > 0).sum()
     assert 0 < (wanted == 0).sum() < (np.add.reduceat(full.depth, full.offsets[:-1]) == 0).sum()
 
@@ -152,12 +154,6 @@ def test_what_it_holds_is_said(dataset: Dataset, log: Path) -> None:
     assert meta["lists"] == Counter({split: len(dataset.whole(split)) for split in ("train", "validation")})
     assert meta["features"] == list(FEATURES)
     assert FEATURES
-
-
-def test_a_folder_is_emptied_before_it_is_filled(log: Path, dataset: Dataset, tmp_path: Path) -> None:
-    dataset.whole("train").save(tmp_path / "train-0007.parquet")
-    made = lists_of(log, tmp_path)
-    assert same(made.whole("train"), dataset.whole("train"), (*SEEN, *LABELS))
 
 
 def test_a_batch_is_padded_without_weight(dataset: Dataset) -> None:

@@ -8,6 +8,7 @@ import torch
 
 from inference.tensors import CODE_LEVELS, HISTORY
 from streams.evaluation.base import Signal
+from tests.training.conftest import sequences_of
 from training.pretrain import pretrain
 from training.recipe import Pretraining
 from training.sequences import Sequences
@@ -60,7 +61,7 @@ def with_codes(sequences: Sequences, numbers: dict[str, int]) -> Sequences:
 @pytest.fixture(scope="module")
 def sequences() -> Sequences:
     signals = followed(1)
-    return Sequences.of(signals, len(signals) // 2)
+    return sequences_of(signals, len(signals) // 2)
 
 
 def test_it_learns_what_follows_what_even_where_it_never_did(sequences: Sequences) -> None:
@@ -115,7 +116,7 @@ def test_early_knows_nothing_of_what_comes_later(sequences: Sequences) -> None:
 
 
 def test_without_a_sequence_there_is_nothing_to_learn() -> None:
-    alone = Sequences.of((Signal(f"u{n}", "a", n, "click", "") for n in range(5)), 5)
+    alone = sequences_of((Signal(f"u{n}", "a", n, "click", "") for n in range(5)), 5)
     taste = pretrain(alone, RECIPE, 1, early=False)
     assert not taste.training
     nothing = torch.zeros(1, HISTORY, CODE_LEVELS, dtype=torch.int32)

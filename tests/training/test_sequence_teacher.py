@@ -9,6 +9,7 @@ import torch
 from inference.tensors import HISTORY
 from streams.errors import Misuse
 from streams.evaluation.base import Signal
+from tests.training.conftest import sequences_of
 from tests.training.test_pretrain import GROUPS, followed
 from training.dataset import Dataset
 from training.lists import Lists, part
@@ -27,7 +28,7 @@ RECIPE = SequenceRecipe(
 @pytest.fixture(scope="module")
 def sequences() -> Sequences:
     signals = followed(1)
-    return Sequences.of(signals, len(signals) // 2)
+    return sequences_of(signals, len(signals) // 2)
 
 
 @pytest.fixture(scope="module")
@@ -171,6 +172,6 @@ def test_it_judges_the_shop_better_than_chance(dataset: Dataset) -> None:
 
 
 def test_without_a_sequence_there_is_nothing_to_learn() -> None:
-    alone = Sequences.of((Signal(f"u{n}", "a", n, "click", "") for n in range(5)), 5)
+    alone = sequences_of((Signal(f"u{n}", "a", n, "click", "") for n in range(5)), 5)
     with pytest.raises(Misuse, match="no sequence has two items"):
         train_sequences(alone, RECIPE, early=True)

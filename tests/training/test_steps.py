@@ -15,7 +15,7 @@ def signal(kind: str, minute: float, item: str, user: str = "u", basket: str | N
 
 
 def steps(*signals: Signal) -> list[Step]:
-    return sorted(find_steps(signals), key=lambda step: step.number)
+    return sorted(find_steps(enumerate(signals)), key=lambda step: step.number)
 
 
 def test_the_lines_of_an_order_are_one_step() -> None:
