@@ -55,7 +55,7 @@ class Checkpoint:
             return None
         try:
             return cls(**torch.load(path, map_location="cpu", weights_only=True))
-        except (OSError, RuntimeError, TypeError, EOFError, pickle.UnpicklingError) as exc:
+        except (OSError, RuntimeError, TypeError, LookupError, ValueError, EOFError, pickle.UnpicklingError) as exc:
             raise BadModel(f"{path}: no checkpoint: remove it to begin anew") from exc
 
     def check(self, made_by: Mapping[str, Any], folder: Path) -> None:

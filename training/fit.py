@@ -7,10 +7,9 @@ early stopping on the validation lists' NDCG, calibration.
 The same data and seed give the same weights, bit for bit, on one thread and the same build of torch.
 """
 
-import copy
+import shutil
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -22,16 +21,20 @@ from streams.evaluation.intervals import by_user
 from streams.evaluation.metrics import from_relevance
 from streams.slate.select import worth
 from training.calibrate import calibrate
+from training.checkpoints import learned, restore
 from training.dataset import Dataset
 from training.lists import Batch, Lists, batches
 from training.losses import loss, taught_loss
+from training.phases import Phase, Watch, draws, number
 from training.pretrain import pretrain
-from training.recipe import Recipe
+from training.recipe import Recipe, flat
 from training.splits import TRAIN, VALIDATION
 from training.student import Student
+from training.taste import Taste
 
 TOP = 10
 """The cut of the validation's NDCG."""
+VALIDATION_SCALAR = f"lists/validation_ndcg@{TOP}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,70 +47,93 @@ class Fitted:
     seconds: float
 
 
-Progress = Callable[[str], None]
+def fit(dataset: Dataset, recipe: Recipe, watch: Watch | None = None) -> Fitted:
+    """Train on the split `train`, stop by the split `validation`.
 
-
-def fit(dataset: Dataset, recipe: Recipe, progress: Progress = lambda line: None) -> Fitted:
-    """Train on the split `train`, stop by the split `validation`; `progress` gets a line an epoch.
+    With a folder in `watch`, a fit that was cut off goes on after its last whole epoch, and ends with the same weights,
+    to the bit; when it is done the folder is gone.
 
     Raises:
         Misuse: a split is empty, or no list of one has a candidate that was wanted (or all were).
+        Diverged: a loss is no number.
+        BadModel: the folder keeps a fit of something else.
+        CannotWrite: the folder can't be written to.
     """
     began = time.perf_counter()
-    student, best_epoch, history = fit_early(dataset, recipe, progress)
-    student.taste = pretrain(dataset.sequences, recipe.pretraining, recipe.seed, early=False, progress=progress)
+    watch = watch or Watch()
+    made_by = dict(flat(recipe)) | {"data": dataset.meta.get("key")}
+    watch = replace(watch, made_by=made_by)
+    student, best_epoch, history = fit_early(dataset, recipe, watch)
+    student.taste = pretrain(dataset.sequences, recipe.pretraining, recipe.seed, early=False, watch=watch)
+    if watch.folder is not None:
+        shutil.rmtree(watch.folder, ignore_errors=True)
     return Fitted(student.eval(), best_epoch, history, time.perf_counter() - began)
 
 
 def fit_early(
-    dataset: Dataset, recipe: Recipe, progress: Progress = lambda line: None
+    dataset: Dataset, recipe: Recipe, watch: Watch | None = None, taste: Taste | None = None
 ) -> tuple[Student, int, tuple[float, ...]]:
     """Return a student whose taste knows only what came before its lists, its best epoch, and NDCG by epoch.
 
+    `taste` is that taste, if it has been trained before.
+
     Raises:
-        Misuse: as `fit`.
+        Misuse, Diverged, BadModel, CannotWrite: as `fit`.
     """
+    watch = watch or Watch()
     _deterministic()
-    early = pretrain(dataset.sequences, recipe.pretraining, recipe.seed, early=True, progress=progress)
-    return _fit_lists(dataset, Student(early), recipe, progress)
+    early = taste or pretrain(dataset.sequences, recipe.pretraining, recipe.seed, early=True, watch=watch)
+    torch.manual_seed(recipe.seed)
+    return _fit_lists(dataset, Student(early), recipe, watch)
 
 
 def _fit_lists(
-    dataset: Dataset, student: Student, recipe: Recipe, progress: Progress
+    dataset: Dataset, student: Student, recipe: Recipe, watch: Watch
 ) -> tuple[Student, int, tuple[float, ...]]:
     """Train all but the taste; return the student of the best epoch, that epoch, and NDCG by epoch."""
-    torch.manual_seed(recipe.seed)
-    generator = np.random.default_rng(recipe.seed)
-    paths = dataset.paths(TRAIN)
     steps = _look_over(student, dataset, recipe)
     validation = dataset.whole(VALIDATION)
-    learned = [p for name, p in student.named_parameters() if not name.startswith("taste.")]
-    optimizer = torch.optim.AdamW(learned, lr=recipe.fit.learning_rate, weight_decay=recipe.fit.weight_decay)
+    learns = [p for name, p in student.named_parameters() if not name.startswith("taste.")]
+    optimizer = torch.optim.AdamW(learns, lr=recipe.fit.learning_rate, weight_decay=recipe.fit.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, recipe.fit.learning_rate, total_steps=recipe.fit.epochs * steps, pct_start=0.1
     )
-    history: list[float] = []
-    best = copy.deepcopy(student.state_dict())
-    progress(f"before: validation ndcg@{TOP} {ndcg(student, validation):.4f}")
-    for epoch in range(recipe.fit.epochs):
-        student.train()
-        student.taste.eval()
-        losses = []
-        for shard in generator.permutation(len(paths)).tolist():
-            for one in batches(Lists.load(paths[shard]), recipe.fit.batch_lists, generator):
-                losses.append(_step(student, one, optimizer, recipe))
-                schedule.step()
+    watch.progress(f"before: validation ndcg@{TOP} {ndcg(student, validation):.4f}")
+    phase = watch.phase("lists", student, optimizer, schedule, steps)
+    history = phase.history
+    while phase.epoch < recipe.fit.epochs and len(history) - _best(history) <= recipe.fit.patience:
+        mean_loss = _epoch(dataset, phase, recipe)
         history.append(ndcg(student, validation))
-        progress(f"epoch {epoch + 1}: loss {np.mean(losses):.4f}, validation ndcg@{TOP} {history[-1]:.4f}")
-        if history[-1] > max(history[:-1], default=-1.0):
-            best = copy.deepcopy(student.state_dict())
-        if len(history) - int(np.argmax(history)) > recipe.fit.patience:
-            break
-    student.load_state_dict(best)
+        if _best(history) == len(history):
+            phase.best = learned(student)
+        phase.keep()
+        watch.progress(f"epoch {phase.epoch}: loss {mean_loss:.4f}, validation ndcg@{TOP} {history[-1]:.4f}")
+        watch.scalars("lists/loss", mean_loss, phase.epoch)
+        watch.scalars(VALIDATION_SCALAR, history[-1], phase.epoch)
+    restore(student, phase.best, "the best epoch")
     labels = validation.depth[:, None] > np.arange(len(HEADS))
     heads = student.labelled.numpy() > 0
     calibrate(student, probabilities(student, validation)[:, heads], labels[:, heads])
-    return student, int(np.argmax(history)) + 1, tuple(history)
+    return student, _best(history), tuple(history)
+
+
+def _epoch(dataset: Dataset, phase: Phase, recipe: Recipe) -> float:
+    """Learn from every list once, a shard at a time; return the mean loss."""
+    student: Student = phase.model  # type: ignore[assignment]
+    student.train()
+    student.taste.eval()
+    generator = draws(recipe.seed, phase.epoch)
+    paths, losses = dataset.paths(TRAIN), []
+    for shard in generator.permutation(len(paths)).tolist():
+        for one in batches(Lists.load(paths[shard]), recipe.fit.batch_lists, generator):
+            losses.append(_step(student, one, phase.optimizer, recipe, f"epoch {phase.epoch + 1}"))
+            phase.schedule.step()
+    return float(np.mean(losses))
+
+
+def _best(history: list[float]) -> int:
+    """Return the first of the best epochs, from 1; 0 before any."""
+    return int(np.argmax(history)) + 1 if history else 0
 
 
 def probabilities(student: Student, lists: Lists, batch_lists: int = 64) -> NDArray[np.float32]:
@@ -136,7 +162,7 @@ def ranked_ndcg(score: NDArray[np.float64], lists: Lists) -> float:
     return float(by_user(values, lists.users).mean())
 
 
-def _step(student: Student, one: Batch, optimizer: torch.optim.Optimizer, recipe: Recipe) -> float:
+def _step(student: Student, one: Batch, optimizer: torch.optim.Optimizer, recipe: Recipe, where: str) -> float:
     heads = student.labelled > 0
     labels, weight = torch.from_numpy(one.labels)[..., heads], torch.from_numpy(one.weight)
     logits = student.logits(*_inputs(one))[..., heads]
@@ -148,11 +174,12 @@ def _step(student: Student, one: Batch, optimizer: torch.optim.Optimizer, recipe
         said = torch.from_numpy(one.teacher)[..., heads]
         lesson = taught_loss(logits, said, weight, recipe.fit.listwise, recipe.distillation.temperature)
         value = alpha * lesson + (1 - alpha) * value
+    told = number(value, where)
     optimizer.zero_grad(set_to_none=True)
     value.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(student.parameters(), 5.0)
     optimizer.step()
-    return value.item()
+    return told
 
 
 def _look_over(student: Student, dataset: Dataset, recipe: Recipe) -> int:

@@ -9,7 +9,6 @@ learn to stand in for an id (as DropoutNet, Volkovs et al., NIPS 2017).
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from inference.tensors import HISTORY
+from training.phases import Watch, draws, number
 from training.recipe import Pretraining
 from training.sequences import Sequences
 from training.taste import SEEN_ROWS, Taste
@@ -33,14 +33,14 @@ def pretrain(
     seed: int,
     *,
     early: bool,
-    progress: Callable[[str], None] = lambda line: None,
+    watch: Watch | None = None,
 ) -> Taste:
     """Return what learned the sequences, in evaluation mode; with `early` only their early part.
 
     Same sequences and seed: the same weights, bit for bit, on one thread.
     """
+    watch = watch or Watch()
     torch.manual_seed(seed)
-    generator = np.random.default_rng(seed)
     taste = Taste()
     rows = sequences.windows(LENGTH, HISTORY, early=early)
     places = int((rows[:, 1:] >= 0).sum())
@@ -50,25 +50,31 @@ def pretrain(
     share = min(1.0, recipe.places / (epochs * places))
     items, drawn_from = _Items.of(sequences), _proposal(rows, len(sequences.ids))
     log_q = torch.from_numpy(np.log(drawn_from * recipe.negatives)).float()
-    steps = epochs * math.ceil(len(rows) * share / recipe.batch_rows)
+    batches = math.ceil(math.ceil(len(rows) * share) / recipe.batch_rows)
     optimizer = torch.optim.AdamW(taste.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, recipe.learning_rate, total_steps=steps, pct_start=recipe.warm_up
+        optimizer, recipe.learning_rate, total_steps=epochs * batches, pct_start=recipe.warm_up
     )
+    name = "sequences_early" if early else "sequences"
+    phase = watch.phase(name, taste, optimizer, schedule, batches)
     taste.train()
-    for epoch in range(epochs):
+    for epoch in range(phase.epoch, epochs):
         losses = []
+        generator = draws(seed, epoch)
         order = generator.permutation(len(rows))[: math.ceil(len(rows) * share)]
         for start in range(0, len(order), recipe.batch_rows):
             some = torch.from_numpy(rows[order[start : start + recipe.batch_rows]]).long()
             negatives = torch.from_numpy(generator.choice(len(drawn_from), recipe.negatives, p=drawn_from))
             loss = _loss(taste, some, negatives, items.hidden(recipe.id_dropout, generator), log_q)
+            losses.append(number(loss, f"sequences, epoch {epoch + 1}"))
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
-            losses.append(loss.item())
-        progress(f"sequences, epoch {epoch + 1} of {epochs}: loss {np.mean(losses):.4f}")
+        phase.keep()
+        watch.scalars(f"{name}/loss", float(np.mean(losses)), epoch + 1)
+        watch.progress(f"sequences, epoch {epoch + 1} of {epochs}: loss {np.mean(losses):.4f}")
+    optimizer.zero_grad(set_to_none=True)  # or the student's gradients would be clipped by what is left here
     taste.seen.zero_()[items.ids[np.unique(rows[rows >= 0])] % SEEN_ROWS] = 1
     return taste.eval()
 

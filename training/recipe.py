@@ -104,7 +104,7 @@ def read_recipe(overrides: Sequence[str] = (), file: Path | None = None, *, seed
     Raises:
         Misuse: a key isn't known, or its value has another type or is out of range; names it.
     """
-    values = dict(_leaves(asdict(Recipe()))) | {"seed": seed}
+    values = dict(flat(Recipe())) | {"seed": seed}
     recipe = Recipe(seed=seed)
     for source, given in ((str(file), _of_file(file)), ("key=value", map(_parsed, overrides))):
         for key, value in given:
@@ -117,8 +117,13 @@ def read_recipe(overrides: Sequence[str] = (), file: Path | None = None, *, seed
 
 def as_overrides(recipe: Recipe) -> list[str]:
     """Return what differs from the defaults as `key=value`."""
-    defaults = dict(_leaves(asdict(Recipe())))
-    return [f"{key}={value}" for key, value in _leaves(asdict(recipe)) if value != defaults[key]]
+    defaults = dict(flat(Recipe()))
+    return [f"{key}={value}" for key, value in flat(recipe) if value != defaults[key]]
+
+
+def flat(recipe: Recipe) -> Iterator[tuple[str, Any]]:
+    """Yield every key with its value."""
+    return _leaves(asdict(recipe))
 
 
 def _leaves(tree: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:

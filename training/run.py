@@ -25,6 +25,7 @@ from training.export import export
 from training.fit import TOP, fit
 from training.lesson import Lesson
 from training.manifest import write_manifest
+from training.phases import Scalars, Watch
 from training.recipe import Recipe
 from training.splits import VALIDATION
 from training.student_file import STUDENT_FILE, save_student
@@ -33,6 +34,8 @@ from training.teachers import TEACHERS
 
 Progress = Callable[[str, int | None], None]
 """Told what is going on, and where there is a count, how far it is."""
+FIT_FOLDER = "fit"
+"""Beside the lists: where a fit that was cut off goes on."""
 LEADS = ("recall", "ndcg")
 
 
@@ -58,7 +61,14 @@ class Trained:
 
 
 def learn(
-    job: Job, out: Path, work: Path, recipe: Recipe, *, version: int = 1, progress: Progress = lambda what, count: None
+    job: Job,
+    out: Path,
+    work: Path,
+    recipe: Recipe,
+    *,
+    version: int = 1,
+    progress: Progress = lambda what, count: None,
+    scalars: Scalars = lambda name, value, epoch: None,
 ) -> tuple[OnnxRanker, dict[str, Any], float]:
     """Train and write `<out>/<version>/model.onnx`; return the ranker, what it learned from, and the fit's seconds.
 
@@ -73,7 +83,8 @@ def learn(
     teacher: dict[str, Any] = {}
     if recipe.distillation.alpha:
         dataset, teacher = _taught(dataset, work / "taught", recipe, lambda line: progress(line, None))
-    fitted = fit(dataset, recipe, lambda line: progress(line, None))
+    watch = Watch(lambda line: progress(line, None), scalars, dataset.folder / FIT_FOLDER)
+    fitted = fit(dataset, recipe, watch)
     save_student(fitted.student, work / STUDENT_FILE)
     export(fitted.student, out, version)
     learned = dataset.meta | teacher | {"best_epoch": fitted.best_epoch}
@@ -102,13 +113,14 @@ def train(
     source: str,
     version: int = 1,
     progress: Progress = lambda what, count: None,
+    scalars: Scalars = lambda name, value, epoch: None,
 ) -> Trained:
     """Train a version, evaluate it by the job's protocol, and write its manifest; `source` names the data for people.
 
     Raises:
         Misuse, BadModel: as `learn`.
     """
-    ranker, learned, seconds = learn(job, out, work, recipe, version=version, progress=progress)
+    ranker, learned, seconds = learn(job, out, work, recipe, version=version, progress=progress, scalars=scalars)
     progress("evaluating", None)
     simulation = simulate(job.log, job.settings, job.protocol, job.chosen, job.asked, ranker=ranker, progress=progress)
     evaluation = _evaluation(simulation.result, leads(simulation.outcome, job.asked))

@@ -15,6 +15,7 @@ from inference.tensors import RANKER_INPUTS
 from training.dataset import Dataset
 from training.fit import fit_early
 from training.lists import Lists, batches
+from training.phases import Watch
 from training.recipe import Distillation, Recipe
 from training.sequence_teacher import SequenceRecipe, train_sequences
 from training.splits import VALIDATION
@@ -46,7 +47,7 @@ class Pupil:
 
 def pupil(dataset: Dataset, recipe: Recipe, progress: Progress) -> Teacher:
     """Return a student of the labels, with a taste that knows no list's answer."""
-    student, _, _ = fit_early(dataset, replace(recipe, distillation=Distillation()), progress)
+    student, _, _ = fit_early(dataset, replace(recipe, distillation=Distillation()), Watch(progress))
     return Pupil(student.eval())
 
 

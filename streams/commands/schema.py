@@ -11,13 +11,13 @@ from streams.commands.options import json_option, write_json
 from streams.contracts import topics
 from streams.contracts.events import Event
 from streams.contracts.items import Item
-from streams.contracts.slates import DeadLetter, Forgotten, Slate
+from streams.contracts.slates import DeadLetter, Feedback, Forgotten, Slate
 
 VALUES: dict[str, Any] = {
     topics.EVENTS: Event,
     topics.ITEMS: Item | None,
     topics.RECOMMENDATIONS: Slate,
-    topics.FEEDBACK: Forgotten,
+    topics.FEEDBACK: Feedback | Forgotten,
     topics.DEAD_LETTERS: DeadLetter,
 }
 """What a topic's value is; a topic that isn't here carries nothing yet."""

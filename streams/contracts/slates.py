@@ -1,11 +1,13 @@
-"""What Streamrank publishes: slates on `recommendations`, receipts on `feedback`, refusals on `dead-letters`."""
+"""What Streamrank publishes: slates on `recommendations`, their outcomes and receipts on `feedback`, `dead-letters`."""
 
 import base64
 import hashlib
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
+
+from streams.contracts.wire import AtMs, Id, decode
 
 ServedBy = Literal["triton", "online", "popular"]
 MAX_KEPT_BYTES = 256 * 1024
@@ -46,6 +48,42 @@ class Forgotten(Struct, frozen=True, kw_only=True, tag_field="type", tag="forgot
     at_ms: int
 
 
+class Shown(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """One position of a served slate and what came of it: nothing, or the deepest `outcome` and when it came.
+
+    `features` and `pairs` are the rows of the tensor contract that the ranker saw, `item_code` its semantic code.
+    """
+
+    item_id: str
+    position: Annotated[int, Meta(ge=0)]
+    propensity: Annotated[float, Meta(gt=0, le=1)]
+    features: list[float]
+    pairs: list[float]
+    item_code: list[int]
+    outcome: Literal["click", "cart", "purchase"] | None = None
+    outcome_ms: AtMs | None = None
+
+
+class Feedback(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="feedback", gc=False):
+    """A served slate joined with its outcome, with the ranker's inputs as served; `at_ms` is the request's time.
+
+    `seeds`, `history_ids` and `history_codes` are the rows of the tensor contract. `missed` counts items that the user
+    went for and the slate didn't hold.
+    """
+
+    feedback_id: str
+    slate_id: str
+    request_id: str | None
+    user_id: Id
+    at_ms: AtMs
+    items: list[Shown]
+    seeds: list[float]
+    history_ids: list[int]
+    history_codes: list[list[int]]
+    model: str | None = None
+    missed: Annotated[int, Meta(ge=0)] = 0
+
+
 class DeadLetter(Struct, frozen=True, kw_only=True):
     """A message that was refused: why, where it lies, and the first 256 KiB of its bytes (base64)."""
 
@@ -62,6 +100,16 @@ class DeadLetter(Struct, frozen=True, kw_only=True):
 
 
 encode = msgspec.json.Encoder().encode
+_feedback: msgspec.json.Decoder[Feedback | Forgotten] = msgspec.json.Decoder(Feedback | Forgotten)
+
+
+def decode_feedback(raw: bytes) -> Feedback | Forgotten:
+    """Decode one message of `feedback`.
+
+    Raises:
+        BadEvent: it is none.
+    """
+    return decode(_feedback, raw)
 
 
 def dead_letter(

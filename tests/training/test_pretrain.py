@@ -9,6 +9,7 @@ import torch
 from inference.tensors import CODE_LEVELS, HISTORY
 from streams.evaluation.base import Signal
 from tests.training.conftest import sequences_of
+from training.phases import Watch
 from training.pretrain import pretrain
 from training.recipe import Pretraining
 from training.sequences import Sequences
@@ -126,6 +127,8 @@ def test_without_a_sequence_there_is_nothing_to_learn() -> None:
 @pytest.mark.parametrize(("places", "epochs"), [(10**6, 3), (7_200, 2), (1_000, 1), (1, 1)])
 def test_places_bound_the_work(sequences: Sequences, places: int, epochs: int) -> None:
     told: list[str] = []
-    pretrain(sequences, replace(RECIPE, epochs=3, places=places, batch_rows=32), 1, early=False, progress=told.append)
+    pretrain(
+        sequences, replace(RECIPE, epochs=3, places=places, batch_rows=32), 1, early=False, watch=Watch(told.append)
+    )
     assert len(told) == epochs
     assert told[-1].startswith(f"sequences, epoch {epochs} of {epochs}: loss ")
