@@ -1,5 +1,6 @@
 """The encoder of texts behind Triton: one version of it, over gRPC. Whatever goes wrong is `EncoderUnavailable`."""
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,10 @@ class TritonEncoder:
 
     async def encode(self, texts: Sequence[str], timeout_s: float) -> Encoded:
         """Encode texts, at least one, each batch within `timeout_s`; `EncoderUnavailable` on any fault."""
+        # In a thread: whoever shares the loop is not to wait for it.
+        batches = await asyncio.to_thread(lambda: list(self._tokenizer.batches(texts)))
         try:
-            return Encoded.joined([(one, await self._run(one, timeout_s)) for one in self._tokenizer.batches(texts)])
+            return Encoded.joined([(one, await self._run(one, timeout_s)) for one in batches])
         except InferenceServerException as exc:
             raise EncoderUnavailable(f"{self.model} at {self._address.url}: {exc.message()}") from exc
 
