@@ -3,7 +3,7 @@
 The simulator and the training encode the catalogue with it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +46,10 @@ class OnnxEncoder:
         if missing:
             self._codes.update(zip(missing, self.encoded(missing).codes, strict=True))
         return np.array([self._codes[text] for text in texts], np.int32).reshape(-1, CODE_LEVELS)
+
+    def batches(self, texts: Sequence[str]) -> Iterator[Tokens]:
+        """Yield texts as `run` takes them."""
+        return self._tokenizer.batches(texts)
 
     def run(self, tokens: Tokens) -> Encoded:
         """Encode one batch of tokens."""

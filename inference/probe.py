@@ -11,17 +11,21 @@ from typing import Final
 import numpy as np
 from tritonclient.utils import InferenceServerException
 
+from inference.onnx_encoder import OnnxEncoder
 from inference.onnx_ranker import OnnxRanker
 from inference.ranker import RankerInputs
 from inference.tensors import CODE_LEVELS, CODES, FEATURES, HISTORY, MAX_BATCH_SIZE, MAX_ID, SEEDS
+from inference.triton_encoder import answered, as_inputs
 from inference.triton_ranker import TritonAddress, decode, encode
-from streams.errors import BadModel, RankerUnavailable
+from streams.errors import BadModel, EncoderUnavailable, RankerUnavailable
 
 # Largest difference in a probability that counts as agreement. Another kernel rounds; a wrong tensor
 # differs by more.
 TOLERANCE: Final = 1e-5
 # (B, K) of the golden inputs: the smallest, a usual request, an odd batch, the largest batch.
 SHAPES: Final = ((1, 1), (1, 200), (3, 37), (MAX_BATCH_SIZE, 20))
+# Short ones, which share a batch, and one that is cut off.
+GOLDEN_TEXTS: Final = ("a", "milk, 1 l", "espresso beans, dark roast", "a pair of running shoes for the rain " * 6)
 
 
 def golden_inputs(seed: int = 7) -> Iterator[RankerInputs]:
@@ -39,6 +43,28 @@ def golden_inputs(seed: int = 7) -> Iterator[RankerInputs]:
             drawn.integers(0, CODES + 1, (batch, size, CODE_LEVELS), np.int32) for size in (candidates, HISTORY)
         )
         yield RankerInputs(features, pairs, seeds, items, history, codes, past * (history > 0)[..., None])
+
+
+def probe_encoder(address: TritonAddress, version: int, folder: Path, timeout_s: float = 10.0) -> None:
+    """Compare the server's `encoder`/`version` with the files in `folder` on GOLDEN_TEXTS.
+
+    Raises:
+        BadModel: they differ, or the server failed.
+    """
+    reference = OnnxEncoder(folder, version)
+    client = address.sync_client()
+    try:
+        for tokens in reference.batches(GOLDEN_TEXTS):
+            expected = reference.run(tokens)
+            inputs = as_inputs(tokens)
+            result = client.infer("encoder", inputs, model_version=str(version), client_timeout=timeout_s)
+            worst = float(np.abs(answered(result, tokens, reference.model).vectors - expected.vectors).max())
+            if worst > TOLERANCE:
+                raise BadModel(f"{reference.model}: the server differs from model.onnx by {worst:.2g}")
+    except (InferenceServerException, EncoderUnavailable) as exc:
+        raise BadModel(f"{reference.model}: the server failed on golden texts: {exc}") from exc
+    finally:
+        client.close()
 
 
 def probe(address: TritonAddress, model: str, version: int, folder: Path, timeout_s: float = 10.0) -> None:

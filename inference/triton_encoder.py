@@ -48,10 +48,21 @@ class TritonEncoder:
     async def _run(self, tokens: Tokens, timeout_s: float) -> Encoded:
         if self._client is None:
             self._client = self._address.client()
-        inputs = []
-        for tensor in ENCODER_INPUTS:
-            array = getattr(tokens, tensor.name)
-            inputs.append(triton_sync.InferInput(tensor.name, list(array.shape), tensor.dtype))
-            inputs[-1].set_data_from_numpy(array)
+        inputs = as_inputs(tokens)
         result = await self._client.infer(self._name, inputs, model_version=self._version, client_timeout=timeout_s)
-        return checked(result.as_numpy(VECTOR), result.as_numpy(CODE), len(tokens.places), self.model)
+        return answered(result, tokens, self.model)
+
+
+def as_inputs(tokens: Tokens) -> list[Any]:
+    """Return tokens as Triton inputs."""
+    inputs = []
+    for tensor in ENCODER_INPUTS:
+        array = getattr(tokens, tensor.name)
+        inputs.append(triton_sync.InferInput(tensor.name, list(array.shape), tensor.dtype))
+        inputs[-1].set_data_from_numpy(array)
+    return inputs
+
+
+def answered(result: Any, tokens: Tokens, model: str) -> Encoded:
+    """Return what Triton answered, checked."""
+    return checked(result.as_numpy(VECTOR), result.as_numpy(CODE), len(tokens.places), model)

@@ -38,7 +38,7 @@ def graph_of(
     shapes = tuple(
         {place: letters[size] for place, size in enumerate(tensor.shape) if isinstance(size, str)} for tensor in inputs
     )
-    for logger in ("torch.onnx", "onnx_ir"):
+    for logger in ("torch.onnx", "onnx_ir", "onnxscript"):
         logging.getLogger(logger).setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):

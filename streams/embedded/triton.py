@@ -17,7 +17,7 @@ from typing import ClassVar
 
 from tritonclient.utils import InferenceServerException
 
-from inference.probe import probe
+from inference.probe import probe, probe_encoder
 from inference.repository import install, versions
 from inference.tensors import CPU_BACKEND
 from inference.triton_ranker import TritonAddress
@@ -82,10 +82,13 @@ class Triton(Server):
             client.close()
 
     def verify(self) -> None:
-        """Compare each version of the ranker with onnxruntime on golden inputs before anyone is served."""
+        """Compare each version of ranker and encoder with onnxruntime on golden inputs before anyone is served."""
         folder = self.repository / "ranker"
         for version in versions(folder):
             probe(TritonAddress(self.address), "ranker", version, folder)
+        encoder = self.repository / "encoder"
+        for version in versions(encoder) if encoder.exists() else ():
+            probe_encoder(TritonAddress(self.address), version, encoder)
 
     def _assemble(self, home: Path) -> None:
         minor = f"{sys.version_info.major}.{sys.version_info.minor}"

@@ -12,13 +12,14 @@ import pytest
 
 from inference.encoder import Encoded
 from inference.onnx_encoder import OnnxEncoder
+from inference.probe import probe_encoder
 from inference.triton_encoder import TritonEncoder
 from inference.triton_ranker import TritonAddress
 from streams.commands.doctor import examine
 from streams.contracts.items import decode_item
 from streams.embedded.server import free_port
 from streams.embedded.stack import Stack
-from streams.errors import EncoderUnavailable
+from streams.errors import BadModel, EncoderUnavailable
 from streams.features.item import Catalogue
 from streams.features.meaning import Meanings
 from streams.settings import Settings
@@ -76,8 +77,11 @@ def test_triton_encodes_what_onnxruntime_does(served: Path, tmp_path: Path) -> N
             await encoder.close()
 
     reference = OnnxEncoder(served / "encoder", 1).encoded(TEXTS)
+    export_encoder(Encoder(tiny(seed=5)).eval(), TEXTS, tmp_path / "encoder", 1)
     with Stack(tmp_path / "own", served) as own:
         encoded = asyncio.run(ask(own.addresses.triton))
+        with pytest.raises(BadModel, match="differs"):
+            probe_encoder(TritonAddress(own.addresses.triton), 1, tmp_path / "encoder")
     np.testing.assert_allclose(encoded.vectors, reference.vectors, atol=1e-5)
     assert np.array_equal(encoded.codes, reference.codes)
     with pytest.raises(EncoderUnavailable, match="encoder/1"):
