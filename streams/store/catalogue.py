@@ -14,7 +14,7 @@ from streams.store.base import ITEM_CHANGES_KEPT, ItemChange, Meaning
 from streams.store.connection import RedisConnection, Script
 
 SLICE = 500
-"""Items fetched in one round trip."""
+"""Items fetched, or given their meanings, in one round trip."""
 
 
 class RedisCatalogue:
@@ -53,10 +53,11 @@ class RedisCatalogue:
 
     async def put_meanings(self, meanings: Mapping[str, Meaning]) -> None:
         """Write what the texts of items mean; readers see it as changes. A deleted item has none, also later."""
-        if meanings:
-            parts = [part for item_id, meaning in meanings.items() for part in (item_id, *meaning)]
-            args = (ITEM_CHANGES_KEPT, msgspec.msgpack.encode(list(meanings)), *parts)
-            await self._redis.call(self._meanings_script, [(self._keys(), args)])
+        ids, keys = list(meanings), self._keys()
+        for some in (ids[i : i + SLICE] for i in range(0, len(ids), SLICE)):
+            parts = [part for item_id in some for part in (item_id, *meanings[item_id])]
+            args = (ITEM_CHANGES_KEPT, msgspec.msgpack.encode(some), *parts)
+            await self._redis.call(self._meanings_script, [(keys, args)])
 
     async def vectors(self, item_ids: Sequence[str]) -> list[bytes | None]:
         """Return the vectors of items as they were put, in order."""
