@@ -94,7 +94,8 @@ def trained(
     if log is None:
         log = _imported(work / DATA)
         if chosen.split_ms is None:
-            chosen, asked = replace(chosen, split_ms=SPLIT_MS), replace(asked, min_count=asked.min_count or MIN_COUNT)
+            least = asked.min_count or (0 if chosen.hide else MIN_COUNT)
+            chosen, asked = replace(chosen, split_ms=SPLIT_MS), replace(asked, min_count=least)
     job = Job(log, settings, protocol, chosen, asked)
     with training_progress() as tell:
         made = run(job, out, work / "lists", recipe=recipe, source=source, version=version, progress=tell)
