@@ -5,6 +5,7 @@
 The teacher may take its time and know what no served ranker could; the student stays as small and as fast as it is.
 """
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -23,12 +24,13 @@ from training.teacher import Teacher
 def taught(
     dataset: Dataset, teacher: Teacher, out: Path, progress: Callable[[str], None] = lambda line: None
 ) -> Dataset:
-    """Return the data set with a teacher's logits beside its training lists, written to `out`.
+    """Return the data set with a teacher's logits beside its training lists, written in place of what is in `out`.
 
     Raises:
         BadModel: the teacher said something that is no log-odds, or not of every candidate.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
     for split in (TRAIN, VALIDATION):
         for path in dataset.paths(split):
             lists = Lists.load(path)

@@ -25,6 +25,7 @@ from training.splits import VALIDATION
 from training.staged import write_whole
 from training.student import Student
 from training.student_file import load_student
+from training.walk import SUFFIX
 
 CALLS = 200
 """Calls of which the median is told."""
@@ -116,7 +117,9 @@ def _scored(ranker: OnnxRanker, lists: Lists) -> NDArray[np.float32]:
 
 
 def _validation(folder: Path) -> Lists:
-    paths = sorted(folder.glob(f"**/{VALIDATION}-*.parquet"))
+    paths = sorted(folder.glob(f"{VALIDATION}-*{SUFFIX}"))
     if not paths:
-        raise Misuse(f"{folder}: holds no validation lists: name the --work folder of a training")
-    return joined([Lists.load(path) for path in paths if path.parent == paths[0].parent])
+        raise Misuse(
+            f"{folder}: holds no validation lists: name a data set, lists/KEY in the --work folder of a training"
+        )
+    return joined([Lists.load(path) for path in paths])

@@ -50,10 +50,11 @@ class Lesson:
             Misuse: a file can't be read.
         """
         items = find_file(self._folder, ITEMS) if self._folder.is_dir() else None
+        hidden = {"hide": self._chosen.hide, "hide_seed": self._chosen.seed} if self._chosen.hide else {}
         return {
             "sha256": sha256_of(self.log.path),
             "items_sha256": items and sha256_of(items),
-            "protocol": {"name": self._name, "split_ms": self._chosen.split_ms, "strict": self._chosen.strict},
+            "protocol": {"name": self._name, "split_ms": self._chosen.split_ms, "strict": self._chosen.strict} | hidden,
         }
 
 

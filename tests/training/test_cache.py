@@ -12,6 +12,7 @@ import pytest
 import training.cache
 import training.dataset
 from streams.errors import Misuse, StreamrankError
+from streams.evaluation.protocols import Chosen
 from tests.training.conftest import LIMITS, RECIPE, lists_of, shop, write_log
 from tests.unit.building import settings
 from training.cache import key_of
@@ -61,9 +62,9 @@ def test_whatever_shapes_a_list_is_in_the_key(log: Path, tmp_path: Path, monkeyp
         keys.append(key)
         raise StopIteration
 
-    def called(folder: Path = log, recipe: Any = RECIPE, **chosen: Any) -> None:
+    def called(folder: Path = log, recipe: Any = RECIPE, of: Chosen | None = None, **chosen: Any) -> None:
         with pytest.raises(StopIteration):
-            build(Lesson(folder), tmp_path, settings(**chosen), recipe)
+            build(Lesson(folder, "prequential", of), tmp_path, settings(**chosen), recipe)
 
     monkeypatch.setattr(training.dataset, "kept", note)
     called()
@@ -73,6 +74,8 @@ def test_whatever_shapes_a_list_is_in_the_key(log: Path, tmp_path: Path, monkeyp
     called(recipe=replace(RECIPE, cleaning=Cleaning(repeat_ms=0)))
     called(candidates=50)
     called(sources=("popular",))
+    for hidden in (Chosen(hide=0.1), Chosen(hide=0.2), Chosen(hide=0.1, seed=2)):
+        called(of=hidden)
     with monkeypatch.context() as patched:
         patched.setattr(training.dataset, "contract", lambda: "another")
         called()
