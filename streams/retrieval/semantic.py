@@ -1,9 +1,9 @@
 """Items whose texts are like those of what the user is after: where new items are found, which nobody has touched yet.
 
-score(j) = sum over guides i of w_i * LIKENESS[numbers that the codes of i and j share]
+score(j) = sum over guides i of w_i * LIKENESS[numbers that the codes of i and j share] / (1 + log(1 + n_j))
 
-Guides are the items a request starts from, and what goes with these by co-visitation, so what behaviour knows of an
-item is carried to those that read like it. Ties by digest, not by popularity: the popular have sources of their own.
+Guides are the items a request starts from, the user's others, and what goes with the first by co-visitation, so what
+behaviour knows of an item is carried to those that read like it. The popular (n signals) have sources of their own.
 """
 
 import numpy as np
@@ -15,11 +15,12 @@ from streams.features.item import Catalogue
 from streams.ordering import best_first
 from streams.retrieval.base import NOTHING, Asked, Found
 from streams.retrieval.likeness import LIKENESS, shared
-from streams.retrieval.related import SEED_DECAY
 
 LIMIT = 60
-SEEDS_READ, RELATED_READ = 5, 15
+HISTORY_READ, RELATED_READ = 40, 15
 """Guides of both kinds. More: a wider net, and a slower one."""
+FADES = 0.5
+"""The r-th guide from the start, from 0, weighs (r + 1) ** -FADES."""
 RELATED_WEIGHT = 0.5
 """Weight of the item that goes best with the seeds, where the first seed's is 1."""
 
@@ -29,7 +30,7 @@ class Semantic:
 
     name = "semantic"
     kinds = frozenset({"for_you", "similar", "bundle"})
-    weight = 0.5
+    weight = 1.0
 
     def __init__(self) -> None:
         self._version = -1
@@ -42,12 +43,14 @@ class Semantic:
             self._sort(catalogue)
         if not len(self._items) or not len(asked.seeds):
             return NOTHING
-        seeds, found = asked.seeds[:SEEDS_READ], asked.related
+        found = asked.related
+        own = asked.history.items[:HISTORY_READ] if asked.request.kind == "for_you" else asked.seeds
         best = best_first(found.total, catalogue.digest[found.items], RELATED_READ)
-        guides = np.concatenate((seeds, found.items[best]))
-        leaders = np.concatenate((seeds, asked.seeds[found.leader[best]]))
-        weights = np.concatenate((SEED_DECAY ** np.arange(len(seeds)), _related_weights(found.total[best])))
-        places, scores, led = _alike(catalogue.semantic, self._items, self._starts, guides, weights)
+        guides = np.concatenate((own, found.items[best]))
+        leaders = np.concatenate((own, asked.seeds[found.leader[best]]))
+        weights = np.concatenate((np.arange(1.0, len(own) + 1) ** -FADES, _related_weights(found.total[best])))
+        log_popular = asked.counters.popularity.logs("popular", len(catalogue))
+        places, scores, led = _alike(catalogue.semantic, log_popular, self._items, self._starts, guides, weights)
         items = self._items[places]
         first = best_first(scores, catalogue.digest[items], LIMIT)
         return Found(items[first], leaders[led[first]])
@@ -69,6 +72,7 @@ def _related_weights(total: NDArray[np.float64]) -> NDArray[np.float64]:
 @compiled
 def _alike(
     codes: NDArray[np.int32],
+    log_popular: NDArray[np.float64],
     items: NDArray[np.int64],
     starts: NDArray[np.int64],
     guides: NDArray[np.int64],
@@ -87,7 +91,7 @@ def _alike(
         for place in range(starts[code[0]], starts[code[0] + 1]):
             if items[place] == guides[g]:
                 continue
-            says = weights[g] * LIKENESS[shared(code, codes[items[place]])]
+            says = weights[g] * LIKENESS[shared(code, codes[items[place]])] / (1.0 + log_popular[items[place]])
             if says <= 0.0:
                 continue
             if score[place] == 0.0:
