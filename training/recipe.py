@@ -121,6 +121,15 @@ def as_overrides(recipe: Recipe) -> list[str]:
     return [f"{key}={value}" for key, value in flat(recipe) if value != defaults[key]]
 
 
+def with_values(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
+    """Return the recipe with some keys changed.
+
+    Raises:
+        Misuse: as `read_recipe`.
+    """
+    return _converted({**dict(flat(recipe)), **values}, "recipe")
+
+
 def flat(recipe: Recipe) -> Iterator[tuple[str, Any]]:
     """Yield every key with its value."""
     return _leaves(asdict(recipe))

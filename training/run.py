@@ -27,6 +27,7 @@ from training.lesson import Lesson
 from training.manifest import write_manifest
 from training.phases import Scalars, Watch
 from training.recipe import Recipe
+from training.search import search
 from training.splits import VALIDATION
 from training.student_file import STUDENT_FILE, save_student
 from training.teacher import judged
@@ -90,6 +91,20 @@ def learn(
     learned = dataset.meta | teacher | {"best_epoch": fitted.best_epoch}
     learned["validation_ndcg"] = [round(value, 4) for value in fitted.validation_ndcg]
     return OnnxRanker(out, version), learned, fitted.seconds
+
+
+def searched(
+    job: Job, work: Path, recipe: Recipe, trials: int, progress: Progress = lambda what, count: None
+) -> tuple[Recipe, float]:
+    """Return the best recipe that a search of so many trials found, and its NDCG on the validation lists.
+
+    Raises:
+        Misuse: the log can't be read or has nothing to learn from.
+        MissingServer: optuna isn't installed.
+    """
+    lesson = Lesson(job.log, job.protocol, job.chosen)
+    dataset = build(lesson, work, job.settings, recipe, processes=job.asked.processes, progress=progress)
+    return search(dataset, recipe, trials, lambda line: progress(line, None))
 
 
 def _taught(

@@ -48,6 +48,10 @@ def training_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--work", type=click.Path(path_type=Path), default=Path("runs/train"), show_default=True,
             help="Where data sets are kept, so that the next training finds them.",
         ),
+        click.option(
+            "--tensorboard", type=click.Path(path_type=Path, file_okay=False),
+            help="Write losses and judgements of every epoch here.",
+        ),
         recipe_option,
         click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]..."),
         protocol_options,
@@ -58,11 +62,14 @@ def training_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command(short_help="Train a ranker on a log.")
 @training_options
+@click.option(
+    "--search", type=click.IntRange(min=1), metavar="N", help="Only look for a better recipe, in so many trials."
+)
 def train(settings: Settings, **given: Any) -> None:
     """Train a ranker on what a log teaches by the protocol, and write model and manifest.
 
     The log is walked through the pipeline, so the ranker learns from what would have been served; then it is evaluated.
-    KEY=VALUE changes a number of the recipe, as in fit.learning_rate=0.001.
+    KEY=VALUE changes a number of the recipe, as in fit.learning_rate=0.001; --search prints the best that it found.
     """
     trained(settings, **given)
 
@@ -74,17 +81,20 @@ def trained(
     out: Path,
     version: int,
     work: Path,
+    tensorboard: Path | None,
     recipe_file: Path | None,
     overrides: tuple[str, ...],
     protocol: str,
     chosen: Chosen,
     asked: Asked,
     json_file: Path | None,
+    search: int | None = None,
 ) -> None:
-    """Train, evaluate and write a version, as the options say."""
+    """Train, evaluate and write a version, as the options say; with `search` only look for a better recipe."""
     try:
-        from training.recipe import read_recipe
-        from training.run import Job, check
+        from training.board import scalars_to
+        from training.recipe import as_overrides, read_recipe
+        from training.run import Job, check, searched
         from training.run import train as run
     except ModuleNotFoundError as exc:
         raise MissingServer(f"training needs the package {exc.name}: pip install 'streamrank[train]'") from exc
@@ -97,8 +107,16 @@ def trained(
             least = asked.min_count or (0 if chosen.hide else MIN_COUNT)
             chosen, asked = replace(chosen, split_ms=SPLIT_MS), replace(asked, min_count=least)
     job = Job(log, settings, protocol, chosen, asked)
-    with training_progress() as tell:
-        made = run(job, out, work / "lists", recipe=recipe, source=source, version=version, progress=tell)
+    if search is not None:
+        with training_progress() as tell:
+            best, ndcg = searched(job, work / "lists", recipe, search, tell)
+        click.echo(" ".join(as_overrides(best)))
+        write_json(json_file, {"overrides": as_overrides(best), "validation_ndcg": ndcg})
+        return
+    with scalars_to(tensorboard) as scalars, training_progress() as tell:
+        made = run(
+            job, out, work / "lists", recipe=recipe, source=source, version=version, progress=tell, scalars=scalars
+        )
     show(made.simulation)
     write_json(json_file, made.manifest | {"path": str(made.path), "seconds": round(made.seconds, 1)})
     check(made.manifest)
