@@ -103,8 +103,8 @@ def test_nothing_that_is_predicted_was_learned(
     """A signal that is a target comes in no entry of the training."""
     taught: list[tuple[str, int, str]] = []
 
-    def listen(entries: Any, *arguments: Any, **options: Any) -> None:
-        taught.extend((entry.event.user_id, entry.at_ms, entry.event.item_id) for entry in entries())
+    def listen(lesson: Any, *arguments: Any, **options: Any) -> None:
+        taught.extend((entry.event.user_id, entry.at_ms, entry.event.item_id) for entry in lesson.entries())
         raise Stopped
 
     monkeypatch.setattr(training.run, "build", listen)
