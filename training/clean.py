@@ -2,8 +2,10 @@
 
 A signal that is left out labels no list and is in no sequence. Each rule compares the data with itself:
 
-- **repeat**: the same signal of the same user (kind, item, order, quantity, price, value, text) within `repeat_ms`: a
-  double click, or a producer that tries again under a new `event_id`. What repeats an `event_id` never gets here.
+- **repeat**: the same signal of the same user (kind, item, order, quantity, price, value, text) within `repeat_ms`, by
+  default at the same millisecond: a producer that tries again under a new `event_id`. A second also catches double
+  clicks, but in logs with made-up times (sessions a minute apart) it takes real returns to an item for repeats. What
+  repeats an `event_id` never gets here.
 - **robot**: a user whose moments (times with a signal, so a basket is one) per active day lie more than
   `robot_deviations` above the median of all users, in logs, and above `robot_moments`: where all are alike the
   deviation says nothing, and nobody chooses hundreds of things on every day.

@@ -35,7 +35,7 @@ class Limits:
 class Cleaning:
     """What is not learned from; `clean.py` says what the numbers mean."""
 
-    repeat_ms: Annotated[int, Meta(ge=0, le=3_600_000)] = 1_000
+    repeat_ms: Annotated[int, Meta(ge=0, le=3_600_000)] = 0
     robot_moments: Annotated[float, Meta(ge=1, le=1e6)] = 300.0
     robot_deviations: Annotated[float, Meta(ge=1, le=1e6)] = 6.0
     absurd_factor: Annotated[float, Meta(ge=1, le=1e6)] = 100.0

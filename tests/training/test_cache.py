@@ -71,7 +71,7 @@ def test_whatever_shapes_a_list_is_in_the_key(log: Path, tmp_path: Path, monkeyp
     called(write_log(tmp_path / "log", shop()[:-1]))
     called(recipe=replace(RECIPE, seed=9))
     called(recipe=replace(RECIPE, limits=replace(LIMITS, negatives=3)))
-    called(recipe=replace(RECIPE, cleaning=Cleaning(repeat_ms=0)))
+    called(recipe=replace(RECIPE, cleaning=Cleaning(repeat_ms=1_000)))
     called(candidates=50)
     called(sources=("popular",))
     for hidden in (Chosen(hide=0.1), Chosen(hide=0.2), Chosen(hide=0.1, seed=2)):

@@ -55,17 +55,17 @@ def test_a_repeat_within_a_moment_is_left_out() -> None:
         purchase("u", 2_970, order_id="2", quantity=2),  # another line of it
         purchase("u", 2_980, "i2", order_id="2", quantity=2),  # another item
     ]
-    numbers, left_out = kept(events)
+    numbers, left_out = kept(events, Cleaning(repeat_ms=1_000))
     assert numbers == [0, 3, 4, 5, 6, 7]
     assert left_out == {"robot_users": 0, "repeats": 2, "robots": 0, "absurd": 0}
-    assert kept(events, Cleaning(repeat_ms=0))[0] == list(range(8))
+    assert kept([*events, events[0] | {"event_id": "z"}])[1]["repeats"] == 1, "by default at the same millisecond"
 
 
 def test_clicks_that_say_the_same_are_repeats_and_views_between_them_change_nothing() -> None:
     def one(kind: str, at_ms: int) -> Event:
         return {"type": kind, "user_id": "u", "at_ms": FIRST_MS + at_ms, "item_id": "i1"}
 
-    assert kept([one("click", 0), one("view", 100), one("click", 200)])[0] == [0, 1]
+    assert kept([one("click", 0), one("view", 100), one("click", 200)], Cleaning(repeat_ms=1_000))[0] == [0, 1]
 
 
 def test_a_robot_is_left_out_and_a_large_basket_is_none() -> None:
