@@ -4,7 +4,7 @@ Nothing here decides anything: records are numbered as Kafka would number them, 
 partition and a counted refresh the slates equal the live worker's to the bit.
 """
 
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 
 from inference.ranker import Ranker
 from streams.contracts import topics
@@ -62,11 +62,17 @@ def records(lines: Iterable[bytes], partitions: int) -> Iterator[Record]:
 
 
 async def run(
-    pipeline: Pipeline, log: Iterable[Record], *, partitions: int, batch_events: int
+    pipeline: Pipeline,
+    log: Iterable[Record],
+    *,
+    partitions: int,
+    batch_events: int,
+    ends: Callable[[Record], bool] = lambda record: False,
 ) -> AsyncIterator[Outcome]:
-    """Run a log through, `batch_events` at a time; yield what each came to.
+    """Run a log through, `batch_events` at a time; yield what each came to before the next record is taken.
 
-    The snapshot is refreshed before each batch, unless the settings count events for that.
+    A batch also ends behind a record that `ends` one: what it publishes may then come right behind it in the log. The
+    snapshot is refreshed before each batch, unless the settings count events for that.
     """
     await pipeline.start()
     await pipeline.assign(range(partitions))
@@ -75,7 +81,7 @@ async def run(
     for record in log:
         batch.setdefault(record.partition, []).append(record)
         waiting += 1
-        if waiting >= batch_events:
+        if waiting >= batch_events or ends(record):
             async for outcome in _run_all(pipeline, batch):
                 yield outcome
             batch, waiting = {}, 0

@@ -2,12 +2,13 @@
 
 Before each chosen step a `request` goes into the log, as a shop would send it. What retrieval and encoder made of it
 then, with the state and the counters as they were, is one list; what the user did in the step labels it. So a model is
-trained on what it is served, and nothing of the future can be in a feature. Beside the lists stand users' sequences.
+trained on what it is served, and nothing of the future can be in a feature. A history that an alias moves comes back
+right behind it, as the broker would bring it. Beside the lists stand users' sequences.
 """
 
 import asyncio
 import json
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ import msgspec
 from inference.tensors import FEATURES
 from streams.contracts import events as ev
 from streams.contracts.items import Item
+from streams.contracts.topics import EVENTS
+from streams.decode import Record
 from streams.errors import Misuse
 from streams.evaluation.log import Entry, signal
 from streams.pipeline import Pipeline
@@ -103,9 +106,11 @@ async def _walk(
     pipeline: Pipeline, recorder: Recorder, lines: Iterator[bytes], out: Path, progress: Callable[[int], None]
 ) -> Counter[str]:
     """Run a log with requests in it through the pipeline; return how many lists of each split were written."""
-    lists, shards, done = Counter[str](), Counter[str](), 0
-    async for _ in run(pipeline, records(lines, 1), partitions=1, batch_events=BATCH_EVENTS):
-        done += BATCH_EVENTS
+    lists, shards, done, moved = Counter[str](), Counter[str](), 0, deque[bytes]()
+    log = records(_with_moved(lines, moved), 1)
+    async for outcome in run(pipeline, log, partitions=1, batch_events=BATCH_EVENTS, ends=_is_alias):
+        moved += (message.value for message in outcome.outbox.get(0, ()) if message.topic == EVENTS)
+        done += outcome.stats.get("applied", 0)
         progress(done)
         for split, waiting in recorder.waiting().items():
             if waiting >= SHARD_LISTS:
@@ -134,6 +139,18 @@ def _with_requests(entries: Iterable[Entry], wanted: Mapping[int, Wanted]) -> It
             number += 1
         if not isinstance(entry.event, ev.Request):
             yield entry.raw
+
+
+def _with_moved(lines: Iterator[bytes], moved: deque[bytes]) -> Iterator[bytes]:
+    """Yield the log, at any time first what is in `moved`."""
+    for line in lines:
+        while moved:
+            yield moved.popleft()
+        yield line
+
+
+def _is_alias(record: Record) -> bool:
+    return isinstance(ev.decode_event(record.value or b""), ev.Alias)
 
 
 def _request_id(number: int) -> str:

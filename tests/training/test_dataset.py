@@ -66,6 +66,19 @@ def test_a_list_is_as_of_the_start_of_its_step(whole: Dataset, log: Path) -> Non
     assert lists.history_ids[:, 0].tolist() == expected
 
 
+def test_a_list_knows_what_its_user_did_before_the_login(tmp_path: Path) -> None:
+    """The basket comes right behind the login, and its list right behind the history that moved."""
+    events = shop()
+    last = next(n for n, event in enumerate(events) if event["order_id"] == events[-1]["order_id"])
+    user, at_ms = events[last]["user_id"], events[last]["at_ms"]
+    anonymous = {"user_id": "anonymous", "at_ms": at_ms - 1}
+    before = [anonymous | {"type": "click", "item_id": item} for item in ("x1", "x2")]
+    login = anonymous | {"type": "alias", "login": user}
+    log = write_log(tmp_path / "log", [*events[:last], *before, login, *events[last:]])
+    history = lists_of(log, tmp_path, ALL).whole("validation").history_ids[-1]
+    assert history[:2].tolist() == [digest_of(item) % MAX_ID + 1 for item in ("x2", "x1")]
+
+
 def test_labels_are_what_the_step_held(whole: Dataset, log: Path) -> None:
     for split in ("train", "validation"):
         lists, steps = whole.whole(split), steps_of(log, ALL, split)
