@@ -26,9 +26,12 @@ from training.dataset import Dataset
 from training.lists import Batch, Lists, batches
 from training.losses import LISTWISE, loss
 from training.pretrain import Pretraining, pretrain
+from training.schedule import one_cycle
 from training.splits import TRAIN, VALIDATION
 from training.student import Student
 
+WARM_UP = 0.1
+"""Share of the steps in which the learning rate rises."""
 TOP = 10
 """The cut of the validation's NDCG."""
 
@@ -85,9 +88,7 @@ def _fit_lists(
     validation = dataset.whole(VALIDATION)
     learned = [p for name, p in student.named_parameters() if not name.startswith("taste.")]
     optimizer = torch.optim.AdamW(learned, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, recipe.learning_rate, total_steps=recipe.epochs * steps, pct_start=0.1
-    )
+    schedule = one_cycle(optimizer, recipe.learning_rate, recipe.epochs * steps, WARM_UP)
     history: list[float] = []
     best = copy.deepcopy(student.state_dict())
     progress(f"before: validation ndcg@{TOP} {ndcg(student, validation):.4f}")

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from inference.tensors import HISTORY
+from training.schedule import one_cycle
 from training.sequences import Sequences
 from training.taste import Taste
 
@@ -52,8 +53,8 @@ def pretrain(
     torch.manual_seed(seed)
     generator = np.random.default_rng(seed)
     taste = Taste()
-    rows = sequences.windows(LENGTH, HISTORY, early=early)
-    places = int((rows[:, 1:] >= 0).sum())
+    rows, wanted = sequences.windows(LENGTH, HISTORY, early=early)
+    places = int(wanted.sum())
     if not places:
         return taste.eval()
     epochs = max(1, min(recipe.epochs, recipe.places // places))
@@ -62,17 +63,16 @@ def pretrain(
     log_q = torch.from_numpy(np.log(drawn_from * recipe.negatives)).float()
     steps = epochs * math.ceil(len(rows) * share / recipe.batch_rows)
     optimizer = torch.optim.AdamW(taste.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, recipe.learning_rate, total_steps=steps, pct_start=recipe.warm_up
-    )
+    schedule = one_cycle(optimizer, recipe.learning_rate, steps, recipe.warm_up)
     taste.train()
     for epoch in range(epochs):
         losses = []
         order = generator.permutation(len(rows))[: math.ceil(len(rows) * share)]
         for start in range(0, len(order), recipe.batch_rows):
-            some = torch.from_numpy(rows[order[start : start + recipe.batch_rows]]).long()
+            some = order[start : start + recipe.batch_rows]
+            places_of = torch.from_numpy(rows[some]).long(), torch.from_numpy(wanted[some])
             negatives = torch.from_numpy(generator.choice(len(drawn_from), recipe.negatives, p=drawn_from))
-            loss = _loss(taste, some, negatives, ids, log_q)
+            loss = _loss(taste, *places_of, negatives, ids, log_q)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
@@ -83,17 +83,20 @@ def pretrain(
 
 
 def _loss(
-    taste: Taste, rows: torch.Tensor, negatives: torch.Tensor, ids: torch.Tensor, log_q: torch.Tensor
+    taste: Taste,
+    rows: torch.Tensor,
+    wanted: torch.Tensor,
+    negatives: torch.Tensor,
+    ids: torch.Tensor,
+    log_q: torch.Tensor,
 ) -> torch.Tensor:
-    """Return the mean loss of predicting each place of rows (U, L) of item numbers, -1 for padding."""
+    """Return the mean loss of predicting the `wanted` places of rows, both (U, L), of item numbers, -1 for padding."""
     hashed = torch.where(rows >= 0, ids[rows.clamp_min(0)], 0)
     h = taste.along(hashed[:, :-1])  # (U, L - 1, D)
-    wanted = rows[:, 1:]
-    real = wanted >= 0
-    h, wanted = h[real], wanted[real]  # (N, D), (N,)
-    right = (h * taste.embed(ids[wanted])).sum(dim=1) + taste.bias(ids[wanted]) - log_q[wanted]  # (N,)
+    h, came = h[wanted[:, 1:]], rows[wanted]  # (N, D), (N,)
+    right = (h * taste.embed(ids[came])).sum(dim=1) + taste.bias(ids[came]) - log_q[came]  # (N,)
     others = h @ taste.embed(ids[negatives]).t() + taste.bias(ids[negatives]) - log_q[negatives]  # (N, negatives)
-    others = others.masked_fill(wanted[:, None] == negatives[None, :], -1e9)
+    others = others.masked_fill(came[:, None] == negatives[None, :], -1e9)
     return (functional.softplus(torch.logsumexp(others, dim=1) - right)).mean()
 
 

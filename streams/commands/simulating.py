@@ -10,7 +10,7 @@ from rich.table import Table
 
 from inference.ranker import Ranker
 from streams.commands.evaluating import complain, progress_on, protocol_options
-from streams.commands.options import as_typed, json_option, with_settings, write_json, write_whole
+from streams.commands.options import ResultFile, as_typed, json_option, with_settings, write_json, write_whole
 from streams.errors import MissingServer, Misuse
 from streams.evaluation import report
 from streams.evaluation.protocols import Chosen
@@ -29,9 +29,7 @@ SHOWN = ("hit_rate", "recall", "precision", "ndcg", "mrr", "map", "coverage")
 @click.option("--fit", is_flag=True, help="Fit the heuristic's parameters on what is before the split.")
 @click.option("--train", is_flag=True, help="Train a ranker on what the protocol teaches first, and rank with that.")
 @click.option("--sources", help="Only these candidate sources, separated by commas.")
-@click.option(
-    "--report", "report_file", type=click.Path(path_type=Path, dir_okay=False), help="Write a page with plots here."
-)
+@click.option("--report", "report_file", type=ResultFile(), help="Write a page with plots here.")
 @json_option
 def simulate(
     settings: Settings,
