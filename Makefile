@@ -25,7 +25,7 @@ check: .venv/dev-installed ## Run the linters and the type checker
 	.venv/bin/lint-imports
 
 unit: .venv/dev-installed ## Run the tests that need no server
-	$(BIN) -m pytest tests/unit tests/property
+	$(BIN) -m pytest $(BESIDE) tests/unit tests/property
 
 integration: .venv/dev-installed ## Run the tests on the real broker, Redis and Triton
 	$(BIN) -m pytest $(BESIDE) tests/contracts tests/integration tests/replay
