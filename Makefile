@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin/python
 PIP := $(BIN) -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 INPUTS := pyproject.toml constraints.txt
+# Tests wait more than they compute, so two files run side by side, in the order of the folders.
+BESIDE := -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check unit integration browser train bench clean
@@ -14,7 +16,7 @@ demo: .venv/demo-installed ## See the whole system work on real purchase data, f
 	$(BIN) -m streams.cli demo
 
 test: .venv/dev-installed ## Run every test, real servers included
-	$(BIN) -m pytest
+	$(BIN) -m pytest $(BESIDE)
 
 check: .venv/dev-installed ## Run the linters and the type checker
 	$(BIN) -m ruff check .
@@ -23,10 +25,10 @@ check: .venv/dev-installed ## Run the linters and the type checker
 	.venv/bin/lint-imports
 
 unit: .venv/dev-installed ## Run the tests that need no server
-	$(BIN) -m pytest tests/unit tests/property
+	$(BIN) -m pytest $(BESIDE) tests/unit tests/property
 
 integration: .venv/dev-installed ## Run the tests on the real broker, Redis and Triton
-	$(BIN) -m pytest tests/contracts tests/integration tests/replay
+	$(BIN) -m pytest $(BESIDE) tests/contracts tests/integration tests/replay
 
 browser: .venv/dev-installed ## Look at every page with Chromium (Debian: apt-get install chromium)
 	$(BIN) -m pytest tests/browser

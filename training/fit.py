@@ -28,10 +28,13 @@ from training.losses import loss, taught_loss
 from training.phases import Phase, Watch, draws, number
 from training.pretrain import pretrain
 from training.recipe import Recipe, flat
+from training.schedule import one_cycle
 from training.splits import TRAIN, VALIDATION
 from training.student import Student
 from training.taste import Taste
 
+WARM_UP = 0.1
+"""Share of the steps in which the learning rate rises."""
 TOP = 10
 """The cut of the validation's NDCG."""
 VALIDATION_SCALAR = f"lists/validation_ndcg@{TOP}"
@@ -95,9 +98,7 @@ def _fit_lists(
     validation = dataset.whole(VALIDATION)
     learns = [p for name, p in student.named_parameters() if not name.startswith("taste.")]
     optimizer = torch.optim.AdamW(learns, lr=recipe.fit.learning_rate, weight_decay=recipe.fit.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, recipe.fit.learning_rate, total_steps=recipe.fit.epochs * steps, pct_start=0.1
-    )
+    schedule = one_cycle(optimizer, recipe.fit.learning_rate, recipe.fit.epochs * steps, WARM_UP)
     watch.progress(f"before: validation ndcg@{TOP} {ndcg(student, validation):.4f}")
     phase = watch.phase("lists", student, optimizer, schedule, steps)
     history = phase.history

@@ -20,6 +20,7 @@ from torch.nn import functional
 from inference.tensors import HISTORY
 from training.phases import Watch, draws, number
 from training.recipe import Pretraining
+from training.schedule import one_cycle
 from training.sequences import Sequences
 from training.taste import SEEN_ROWS, Taste
 
@@ -42,8 +43,8 @@ def pretrain(
     watch = watch or Watch()
     torch.manual_seed(seed)
     taste = Taste()
-    rows = sequences.windows(LENGTH, HISTORY, early=early)
-    places = int((rows[:, 1:] >= 0).sum())
+    rows, wanted = sequences.windows(LENGTH, HISTORY, early=early)
+    places = int(wanted.sum())
     if not places:
         return taste.eval()
     epochs = max(1, min(recipe.epochs, recipe.places // places))
@@ -52,9 +53,7 @@ def pretrain(
     log_q = torch.from_numpy(np.log(drawn_from * recipe.negatives)).float()
     batches = math.ceil(math.ceil(len(rows) * share) / recipe.batch_rows)
     optimizer = torch.optim.AdamW(taste.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, recipe.learning_rate, total_steps=epochs * batches, pct_start=recipe.warm_up
-    )
+    schedule = one_cycle(optimizer, recipe.learning_rate, epochs * batches, recipe.warm_up)
     name = "sequences_early" if early else "sequences"
     phase = watch.phase(name, taste, optimizer, schedule, batches)
     taste.train()
@@ -63,9 +62,10 @@ def pretrain(
         generator = draws(seed, epoch)
         order = generator.permutation(len(rows))[: math.ceil(len(rows) * share)]
         for start in range(0, len(order), recipe.batch_rows):
-            some = torch.from_numpy(rows[order[start : start + recipe.batch_rows]]).long()
+            some = order[start : start + recipe.batch_rows]
+            places_of = torch.from_numpy(rows[some]).long(), torch.from_numpy(wanted[some])
             negatives = torch.from_numpy(generator.choice(len(drawn_from), recipe.negatives, p=drawn_from))
-            loss = _loss(taste, some, negatives, items.hidden(recipe.id_dropout, generator), log_q)
+            loss = _loss(taste, *places_of, negatives, items.hidden(recipe.id_dropout, generator), log_q)
             losses.append(number(loss, f"sequences, epoch {epoch + 1}"))
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
@@ -105,16 +105,14 @@ class _Items:
         return torch.where(real, self.ids[place], 0), self.codes[place] * real.unsqueeze(-1), self.known[place]
 
 
-def _loss(taste: Taste, rows: Tensor, negatives: Tensor, items: _Items, log_q: Tensor) -> Tensor:
-    """Return the mean loss of predicting each place of rows (U, L) of item numbers, -1 for padding."""
+def _loss(taste: Taste, rows: Tensor, wanted: Tensor, negatives: Tensor, items: _Items, log_q: Tensor) -> Tensor:
+    """Return the mean loss of predicting the `wanted` places of rows, both (U, L), of item numbers, -1 for padding."""
     h = taste.along(*items.at(rows[:, :-1]))  # (U, L - 1, D)
-    wanted = rows[:, 1:]
-    real = wanted >= 0
-    h, wanted = h[real], wanted[real]  # (N, D), (N,)
-    came, drawn = items.at(wanted), items.at(negatives)
-    right = (h * taste.embed(*came)).sum(dim=1) + taste.bias(*came) - log_q[wanted]  # (N,)
+    h, next_ = h[wanted[:, 1:]], rows[wanted]  # (N, D), (N,)
+    came, drawn = items.at(next_), items.at(negatives)
+    right = (h * taste.embed(*came)).sum(dim=1) + taste.bias(*came) - log_q[next_]  # (N,)
     others = h @ taste.embed(*drawn).t() + taste.bias(*drawn) - log_q[negatives]  # (N, negatives)
-    others = others.masked_fill(wanted[:, None] == negatives[None, :], -1e9)
+    others = others.masked_fill(next_[:, None] == negatives[None, :], -1e9)
     return (functional.softplus(torch.logsumexp(others, dim=1) - right)).mean()
 
 

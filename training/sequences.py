@@ -55,23 +55,26 @@ class Sequences:
         except (OSError, KeyError, ValueError, EOFError, BadZipFile) as exc:
             raise Misuse(f"{path}: cannot read the sequences: remove the folder, and train again") from exc
 
-    def windows(self, length: int, context: int, *, early: bool) -> NDArray[np.int32]:
-        """Return the sequences cut into rows of `length` places in `ids`, (N, length), padded behind with -1.
+    def windows(self, length: int, context: int, *, early: bool) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+        """Return the sequences cut into rows of `length` places in `ids`, padded behind with -1, and what to predict.
 
-        Rows of one user overlap by `context` places, which a row behind them needs to know. With `early` only the
-        early part is there.
+        Both (N, length). Rows of one user overlap by `context` places, which a row behind them needs to know; each
+        place but a sequence's first is to be predicted in one row. With `early` only the early part is there.
         """
-        return np.array(list(self._rows(length, context, early)), np.int32).reshape(-1, length)
+        cuts = list(self._cuts(length, context, early))
+        rows, wanted = np.full((len(cuts), length), -1, np.int32), np.zeros((len(cuts), length), np.bool_)
+        for n, (first, last, known) in enumerate(cuts):
+            rows[n, : last - first] = self.items[first:last]
+            wanted[n, known : last - first] = True
+        return rows, wanted
 
-    def _rows(self, length: int, context: int, early: bool) -> Iterator[NDArray[np.int32]]:
+    def _cuts(self, length: int, context: int, early: bool) -> Iterator[tuple[int, int, int]]:
+        """Yield where each row begins and ends in `items`, and how many of its places are context alone."""
         for user, start in enumerate(self.offsets[:-1].tolist()):
             end = start + int(self.early[user]) if early else int(self.offsets[user + 1])
             for first in range(start, max(start + 1, end - context), length - context):
-                row = np.full(length, -1, np.int32)
-                cut = self.items[first : min(end, first + length)]
-                row[: len(cut)] = cut
-                if len(cut) > 1:
-                    yield row
+                if end - first > 1:
+                    yield first, min(end, first + length), 1 if first == start else context
 
 
 class Growing:

@@ -1,6 +1,7 @@
 """What all verbs share: `--config` and `--log-format`, and results as JSON files."""
 
 import json
+import os
 import shlex
 from collections.abc import Callable
 from functools import wraps
@@ -23,12 +24,29 @@ config_option = click.option(
 log_format_option = click.option(
     "--log-format", type=click.Choice(["json", "text"]), default="json", show_default=True, help="How to log."
 )
-json_option = click.option(
-    "--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the result to this file."
-)
 recipe_option = click.option(
     "--recipe", "recipe_file", type=click.Path(path_type=Path, dir_okay=False), help="TOML file: how to train."
 )
+
+
+class ResultFile(click.Path):
+    """A file to write a result to; that it can be written is known before the work that leads to it."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path, dir_okay=False)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """Return the path.
+
+        Raises:
+            Misuse: it can't be written.
+        """
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        check_writable(path)
+        return path
+
+
+json_option = click.option("--json", "json_file", type=ResultFile(), help="Write the result to this file.")
 
 
 def with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -70,17 +88,38 @@ def write_json(path: Path | None, result: Any) -> None:
     write_whole(path, json.dumps(result, indent=2) + "\n")
 
 
+def check_writable(path: Path) -> None:
+    """Find out whether `write_whole` can write a file; leaves nothing behind.
+
+    Raises:
+        Misuse: it can't.
+    """
+    unfinished = _unfinished(path)
+    try:
+        if unfinished != path:
+            unfinished.touch()
+            unfinished.unlink()
+        elif not os.access(path, os.W_OK):
+            raise Misuse(f"{path}: cannot write the result: no permission")
+    except OSError as exc:
+        raise Misuse(f"{path}: cannot write the result: {exc.strerror}") from exc
+
+
 def write_whole(path: Path, text: str) -> None:
     """Write a file under a temporary name, and rename it: it is there whole or not at all.
 
     Raises:
         Misuse: it can't be written.
     """
-    # A pipe or a device is written to as it is: it must not be replaced by a file.
-    unfinished = path if path.exists() and not path.is_file() else path.with_name(f".{path.name}.new")
+    unfinished = _unfinished(path)
     try:
         unfinished.write_text(text, "utf-8")
         if unfinished != path:
             unfinished.replace(path)
     except OSError as exc:
         raise Misuse(f"{path}: cannot write the result: {exc.strerror}") from exc
+
+
+def _unfinished(path: Path) -> Path:
+    """Return where a file is written first; a pipe or a device as it is: it must not be replaced by a file."""
+    return path if path.exists() and not path.is_file() else path.with_name(f".{path.name}.new")

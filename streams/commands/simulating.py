@@ -10,7 +10,15 @@ from rich.table import Table
 
 from inference.ranker import Ranker
 from streams.commands.evaluating import complain, progress_on, protocol_options
-from streams.commands.options import as_typed, json_option, recipe_option, with_settings, write_json, write_whole
+from streams.commands.options import (
+    ResultFile,
+    as_typed,
+    json_option,
+    recipe_option,
+    with_settings,
+    write_json,
+    write_whole,
+)
 from streams.errors import MissingServer, Misuse
 from streams.evaluation import report
 from streams.evaluation.protocols import Chosen
@@ -30,9 +38,7 @@ SHOWN = ("hit_rate", "recall", "precision", "ndcg", "mrr", "map", "coverage")
 @click.option("--train", is_flag=True, help="Train a ranker on what the protocol teaches first, and rank with that.")
 @recipe_option
 @click.option("--sources", help="Only these candidate sources, separated by commas.")
-@click.option(
-    "--report", "report_file", type=click.Path(path_type=Path, dir_okay=False), help="Write a page with plots here."
-)
+@click.option("--report", "report_file", type=ResultFile(), help="Write a page with plots here.")
 @json_option
 def simulate(
     settings: Settings,

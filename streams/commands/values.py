@@ -7,9 +7,13 @@ import click
 
 from streams.contracts.wire import MAX_AT_MS, MIN_AT_MS
 
+SPEEDS = (0.001, 1e9)
+"""Tempos; a slower one would move events that lie a little late in a log out of all times."""
+MAX_ROUNDS = 1_000_000
+
 
 class Speed(click.ParamType):
-    """A positive number, or `max`."""
+    """A number within SPEEDS, or `max`."""
 
     name = "N|max"
 
@@ -21,13 +25,14 @@ class Speed(click.ParamType):
             speed = float(value)
         except ValueError:
             speed = 0.0
-        if not 0 < speed < float("inf"):
-            self.fail(f"{value} is neither a positive number nor max")
+        slowest, fastest = SPEEDS
+        if not slowest <= speed <= fastest:
+            self.fail(f"{value} is neither a number from {slowest} to {fastest:,.0f} nor max")
         return speed
 
 
 class Rounds(click.ParamType):
-    """A whole number from 1 up, or `forever`."""
+    """A whole number from 1 to MAX_ROUNDS, or `forever`."""
 
     name = "N|forever"
 
@@ -39,8 +44,8 @@ class Rounds(click.ParamType):
             rounds = int(value)
         except ValueError:
             rounds = 0
-        if rounds < 1:
-            self.fail(f"{value} is neither a whole number from 1 up nor forever")
+        if not 1 <= rounds <= MAX_ROUNDS:
+            self.fail(f"{value} is neither a whole number from 1 to {MAX_ROUNDS:,} nor forever")
         return rounds
 
 

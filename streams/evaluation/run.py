@@ -186,11 +186,14 @@ def _peak_rss_bytes() -> int:
 
 
 def learned(log: Log, protocol: Protocol) -> Callable[[], Iterable[Signal]]:
-    """Return a function whose result iterates, each time anew, over the signals that a protocol's walk teaches."""
+    """Return a function whose result iterates, each time anew, over what a protocol teaches before its first case.
+
+    What comes later may be the target of a case.
+    """
 
     def again() -> Iterator[Signal]:
-        for step in protocol.walk(log):
-            if isinstance(step, Entry) and (one := signal(step)) is not None:
+        for step in itertools.takewhile(lambda step: isinstance(step, Entry), protocol.walk(log)):
+            if (one := signal(step)) is not None:  # type: ignore[arg-type]
                 yield one
 
     return again

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 import msgspec
 
 from streams.contracts import topics
-from streams.contracts.wire import decode
+from streams.contracts.wire import MAX_AT_MS, decode
 from streams.errors import BadEvent
 from streams.replay.lines import HEADS, Head, Selection
 
 ROUND_IDS = ("event_id", "request_id", "order_id", "session_id")
 """What names one occurrence: repeated as it is, an event, request, basket or session would be taken for the old one."""
 _MIN_PERIOD_MS = 1_000
+_TIME_DIGITS = len(str(MAX_AT_MS))
 _FIELDS: msgspec.json.Decoder[dict[str, msgspec.Raw]] = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _encode = msgspec.json.Encoder().encode
 
@@ -101,7 +102,7 @@ class Timeline:
     def _move_deadline(self, fields: dict[str, msgspec.Raw], at_ms: int | None, round_: int) -> None:
         """How long an answer is waited for is no matter of tempo: the deadline stays as far from its event."""
         given = bytes(fields.get("deadline_ms", b""))
-        if not given.isdigit():
+        if not given.isdigit() or len(given) > _TIME_DIGITS:
             return
         from_ms = int(given) if at_ms is None else at_ms
         fields["deadline_ms"] = _raw(self.moved_ms(from_ms, round_) + int(given) - from_ms)

@@ -146,7 +146,7 @@ counts = st.dictionaries(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(batches=st.lists(st.tuples(counts, st.booleans()), min_size=1, max_size=8))
 def test_all_homes_count_and_prune_alike(redis_url: str, batches: list[tuple[dict[str, dict[str, int]], bool]]) -> None:
     async def run() -> None:

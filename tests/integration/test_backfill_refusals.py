@@ -16,6 +16,7 @@ from streams.backfill.run import Backfill
 from streams.cli import run
 from streams.embedded.server import free_port
 from streams.errors import Misuse, StoreMismatch
+from streams.features.user import FOLD_VERSION
 from streams.settings import Settings
 from streams.store.base import Commit
 from tests.backfilled import busy_log, write_log
@@ -113,7 +114,12 @@ def test_misuse_writes_nothing_and_is_one_sentence(
     ("change", "topic_id", "error", "said"),
     [
         ({}, "made anew", Misuse, "the events topic was made anew since this backfill began"),
-        ({"partitions": PARTITIONS + 1}, "topic", StoreMismatch, "holds 3 partitions of fold version 1, not 4"),
+        (
+            {"partitions": PARTITIONS + 1},
+            "topic",
+            StoreMismatch,
+            f"holds 3 partitions of fold version {FOLD_VERSION}, not 4",
+        ),
     ],
 )
 def test_an_interrupted_one_keeps_to_its_topic_and_its_partitions(

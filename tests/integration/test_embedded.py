@@ -110,6 +110,7 @@ def test_the_broker_comes_back_where_it_was_and_says_that_its_log_is_gone(own: S
     assert "before" not in again.list_topics(timeout=10).topics
 
 
+@pytest.mark.alone
 def test_a_server_that_hangs_is_replaced(own: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stack_module, "PING_EVERY_S", 0.0)
     monkeypatch.setattr(stack_module, "PING_TIMEOUT_S", 0.2)

@@ -180,4 +180,4 @@ def test_the_command_publishes_a_folder_and_names_its_mistakes(
     assert run(["replay", str(tmp_path), "--from", "9"]) == 2
     assert "--from 9 is behind its end: it has 3 lines" in capfd.readouterr().err
     assert run(["replay", str(tmp_path), "--speed", "0"]) == 2
-    assert "0 is neither a positive number nor max" in capfd.readouterr().err
+    assert "0 is neither a number from 0.001 to 1,000,000,000 nor max" in capfd.readouterr().err

@@ -87,6 +87,7 @@ def test_a_version_that_is_not_there_is_unavailable(stack: RunningStack) -> None
         rank(stack.triton, largest(), version=999)
 
 
+@pytest.mark.alone
 def test_a_deadline_that_is_too_short_is_unavailable_in_time(stack: RunningStack) -> None:
     batch, began = repeated(largest(), 40), time.monotonic()
     with pytest.raises(RankerUnavailable, match="ranker/1"):

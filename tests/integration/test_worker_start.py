@@ -69,6 +69,7 @@ def test_state_that_redis_lost_is_noticed(stack: RunningStack, tmp_path: Path) -
     assert "run `streamrank backfill`" in ended.stderr
 
 
+@pytest.mark.alone
 def test_sigterm_commits_leaves_the_group_and_ends_with_0(stack: RunningStack, tmp_path: Path) -> None:
     settings = own_settings(stack)
     with worker(settings, tmp_path) as one:

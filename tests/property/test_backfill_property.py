@@ -84,7 +84,7 @@ async def backfilled(path: Path, count: int, stop_after: int) -> MemoryStore:
     count=st.integers(1, 4),
     stop_after=st.integers(1, 3),
 )
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_state_depends_neither_on_processes_nor_on_interruptions(
     monkeypatch: pytest.MonkeyPatch, draws: list[tuple[str, str, str]], count: int, stop_after: int
 ) -> None:

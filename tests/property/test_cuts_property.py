@@ -68,7 +68,7 @@ def _lasting(topic: str, value: bytes) -> tuple[str, Any]:
 cuts = st.sets(st.integers(0, 25))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(logs, cuts, cuts, st.sampled_from([1, 100]))
 def test_cuts_dont_matter(log: list[dict[str, Any]], cut: set[int], dropped: set[int], cached_users: int) -> None:
     numbered = records(log, PARTITIONS)
@@ -78,7 +78,7 @@ def test_cuts_dont_matter(log: list[dict[str, Any]], cut: set[int], dropped: set
     assert sum(whole["stats"].get(name, 0) for name in ("applied", "duplicates", "dead_letters")) == len(numbered)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(logs, cuts, st.sampled_from([1, 3]))
 def test_nor_do_they_with_a_snapshot_that_is_refreshed_by_count(
     log: list[dict[str, Any]], cut: set[int], every: int

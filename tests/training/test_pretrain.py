@@ -10,7 +10,7 @@ from inference.tensors import CODE_LEVELS, HISTORY
 from streams.evaluation.base import Signal
 from tests.training.conftest import sequences_of
 from training.phases import Watch
-from training.pretrain import pretrain
+from training.pretrain import LENGTH, _Items, _loss, pretrain
 from training.recipe import Pretraining
 from training.sequences import Sequences
 from training.taste import SEEN_ROWS, Taste
@@ -132,3 +132,23 @@ def test_places_bound_the_work(sequences: Sequences, places: int, epochs: int) -
     )
     assert len(told) == epochs
     assert told[-1].startswith(f"sequences, epoch {epochs} of {epochs}: loss ")
+
+
+@pytest.mark.parametrize("batch_rows", [300, 50, 15, 14])
+def test_any_number_of_steps_can_be_taken(sequences: Sequences, batch_rows: int) -> None:
+    """With 15 rows a batch there are 20 steps, of which the warm-up is exactly one."""
+    taste = pretrain(sequences, replace(RECIPE, batch_rows=batch_rows), 1, early=False)
+    assert all(weight.isfinite().all() for weight in taste.parameters())
+
+
+def test_a_long_sequence_is_learned_once_whatever_it_is_cut_into() -> None:
+    """One step over all rows has the gradient that a single row, as long as the sequence, would have."""
+    made = sequences_of((Signal("u", f"i{n}", n, "click", "") for n in range(3 * LENGTH)), 0)
+    torch.manual_seed(1)
+    taste = Taste().eval()
+    negatives, log_q = torch.arange(64), torch.zeros(len(made.ids))
+    losses = []
+    for length in (LENGTH, 3 * LENGTH):
+        rows, wanted = (torch.from_numpy(array) for array in made.windows(length, HISTORY, early=False))
+        losses.append(_loss(taste, rows.long(), wanted, negatives, _Items.of(made), log_q).item())
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)

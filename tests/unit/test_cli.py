@@ -1,7 +1,9 @@
 """The command line without servers: misuse, help, the schema."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import jsonschema
@@ -82,5 +84,38 @@ def test_the_schema_accepts_what_streamrank_encodes_and_refuses_what_it_would_re
 def test_the_schema_goes_to_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["schema", "--json", str(tmp_path / "s.json")]) == 0
     assert set(json.loads((tmp_path / "s.json").read_text())["properties"]) == set(VALUES)
-    assert cli.run(["schema", "--json", str(tmp_path / "nowhere" / "s.json")]) == 2
-    assert "cannot write" in capsys.readouterr().err
+
+
+def with_result_files() -> Iterator[Any]:
+    """Yield every verb that writes a result to a file, with that option."""
+    group = click.Context(cli.streamrank)
+    waiting = [([name], cli.streamrank.get_command(group, name)) for name in cli.streamrank.list_commands(group)]
+    while waiting:
+        words, command = waiting.pop()
+        assert command is not None
+        if isinstance(command, click.Group):
+            waiting += [([*words, name], one) for name, one in command.commands.items()]
+        for parameter in command.params:
+            if parameter.name in ("json_file", "report_file"):
+                option = parameter.opts[0]
+                yield pytest.param(words, command, option, id=" ".join([*words, option]))
+
+
+@pytest.mark.parametrize(("words", "command", "option"), list(with_result_files()))
+def test_a_result_that_cannot_be_written_is_known_before_the_work(
+    words: list[str],
+    command: click.Command,
+    option: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(command, "callback", lambda **options: pytest.fail("the work began"))
+    required = [one.type for one in command.params if one.required]
+    given = [str(kind.choices[0]) if isinstance(kind, click.Choice) else __file__ for kind in required]
+    path = tmp_path / "nowhere" / "result"
+    assert cli.run([*words, *given, option, str(path)]) == 2
+    assert capsys.readouterr().err == f"streamrank: {path}: cannot write the result: No such file or directory\n"
+    monkeypatch.setattr(command, "callback", lambda **options: 0)
+    assert cli.run([*words, *given, option, str(tmp_path / "result")]) == 0
+    assert not list(tmp_path.iterdir()), "what was tried is gone"

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from streams.features.user import unpack_state
+from streams.features.user import FOLD_VERSION, unpack_state
 from streams.pipeline import Outcome
 from streams.store.base import Commit, Committed, Position
 from streams.store.memory import MemoryStore
@@ -187,7 +187,7 @@ def test_a_recreated_topic_begins_a_new_epoch_over_the_same_states() -> None:
     async def scenario() -> None:
         store = MemoryStore()
         await run_all(await started(store), views(3))
-        await store.open(partitions=1, fold_version=1, topic_ids={"events": "another", "items": "offline"})
+        await store.open(partitions=1, fold_version=FOLD_VERSION, topic_ids={"events": "another", "items": "offline"})
         pipeline = await started(store)
         assert (await pipeline.assign([0]))[0] == Position(2, -1, at(2), 0)
         outcomes = await run_all(pipeline, records([wire("request", at_ms=at(9), request_id="r")]))

@@ -3,8 +3,9 @@
 from streams.evaluation.base import Policy
 from streams.evaluation.baselines.cooccurrence import Cooccurrence
 from streams.evaluation.baselines.fit import fit_heuristic
-from streams.evaluation.baselines.heuristic import Heuristic, Parameters
+from streams.evaluation.baselines.heuristic import Heuristic
 from streams.evaluation.baselines.most_frequent import MostFrequent
+from streams.evaluation.baselines.parameters import Parameters
 from streams.evaluation.baselines.popular import Popular
 
 

@@ -23,12 +23,12 @@ class Cooccurrence:
 
     def __init__(self) -> None:
         self._items = ItemCounts()
-        self._pairs = PairCounts(WINDOW, POWER)
+        self._pairs = PairCounts(WINDOW, [POWER])
         self._scores = np.zeros(0)
 
     def learn(self, signal: Signal) -> None:
         """Count the item beside the user's last three."""
-        self._pairs.add(signal.user_id, self._items.count(signal.item_id))
+        self._pairs.add(signal.user_id, self._items.count(signal.item_id), [1.0])
 
     def rank(self, case: Case, k: int) -> list[str]:
         """Return what goes with the last ten items."""

@@ -3,13 +3,16 @@
 An item's neighbours are a linked list of entries, and a hash table (open addressing, linear probing; Knuth, vol. 3,
 6.4) finds the entry of a pair, so a pair costs the same however many neighbours its items have. Memory grows with the
 different pairs, which items bound. A pair of an item with itself is none.
+
+A pair may be counted in W ways at once, each with its own power of the distance and its own scale.
 """
 
 from collections import deque
+from collections.abc import Sequence
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from streams.compiled import compiled
 
@@ -23,23 +26,23 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 class PairCounts:
     """F and B of each item: what came after it, and before it, within `window` places, weighing 1 / distance^power.
 
-    The list of item i begins at `heads`[i] and goes on at `following`[entry]; `others`, `forward` and `backward` say
-    of each entry which item it counts, and F and B.
+    The list of item i begins at `heads`[i] and goes on at `following`[entry]; `others` (E,), `forward` and `backward`,
+    both (E, W), say of each entry which item it counts, and F and B in each way.
     """
 
-    def __init__(self, window: int, power: float) -> None:
-        self._weights = np.array([distance**-power for distance in range(1, window + 1)])
+    def __init__(self, window: int, powers: Sequence[float], kept_as: DTypeLike = np.float64) -> None:
+        self._weights = np.array([[distance**-power for power in powers] for distance in range(1, window + 1)])
         self._latest: dict[str, deque[int]] = {}
         self._window = window
         self.heads = np.full(_FIRST_ITEMS, NOTHING, np.int32)
         self.sizes = np.zeros(_FIRST_ITEMS, np.int32)
         self.owners, self.others, self.following = (np.empty(_FIRST_ENTRIES, np.int32) for _ in range(3))
-        self.forward, self.backward = np.empty(_FIRST_ENTRIES), np.empty(_FIRST_ENTRIES)
+        self.forward, self.backward = (np.empty((_FIRST_ENTRIES, len(powers)), kept_as) for _ in range(2))
         self._table = np.full(2 * _FIRST_ENTRIES, NOTHING, np.int32)
         self._used = 0
 
-    def add(self, user_id: str, item: int, scale: float = 1.0) -> None:
-        """Count that the user came to `item` (its number), times `scale`."""
+    def add(self, user_id: str, item: int, scales: Sequence[float]) -> None:
+        """Count that the user came to `item` (its number), in each way times its scale."""
         latest = self._latest.get(user_id)
         if latest is None:
             latest = self._latest[user_id] = deque(maxlen=self._window)
@@ -50,8 +53,8 @@ class PairCounts:
             if self._used + 2 * len(latest) > len(self.others):
                 self._grow()
             self._used = _add(
-                item, np.array(latest, np.int64), self._weights, scale, self._used, self._table, self.heads, self.sizes,
-                self.owners, self.others, self.following, self.forward, self.backward,
+                item, np.array(latest, np.int64), self._weights, np.array(scales), self._used, self._table, self.heads,
+                self.sizes, self.owners, self.others, self.following, self.forward, self.backward,
             )  # fmt: skip
         latest.appendleft(item)
 
@@ -65,7 +68,7 @@ class PairCounts:
 
 
 def _longer(array: NDArray[T], size: int, fill: int | None = None) -> NDArray[T]:
-    longer = np.empty(size, array.dtype)
+    longer = np.empty((size, *array.shape[1:]), array.dtype)
     longer[: len(array)] = array
     if fill is not None:
         longer[len(array) :] = fill
@@ -95,7 +98,7 @@ def _add(
     item: int,
     before: NDArray[np.int64],
     weights: NDArray[np.float64],
-    scale: float,
+    scales: NDArray[np.float64],
     used: int,
     table: NDArray[np.int32],
     heads: NDArray[np.int32],
@@ -103,12 +106,11 @@ def _add(
     owners: NDArray[np.int32],
     others: NDArray[np.int32],
     following: NDArray[np.int32],
-    forward: NDArray[np.float64],
-    backward: NDArray[np.float64],
+    forward: NDArray[np.floating],
+    backward: NDArray[np.floating],
 ) -> int:
     """Add the pairs of `item` with what came `before` (N,), the latest first, both ways; return the entries used."""
     for distance in range(len(before)):
-        weight = weights[distance] * scale
         for turned in range(2):
             owner, other = (before[distance], item) if turned == 0 else (item, before[distance])
             if owner == other:
@@ -118,12 +120,15 @@ def _add(
             if entry < 0:
                 entry = table[slot] = used
                 owners[entry], others[entry], following[entry] = owner, other, heads[owner]
-                forward[entry] = backward[entry] = 0.0
+                for way in range(len(scales)):
+                    forward[entry, way] = backward[entry, way] = 0.0
                 heads[owner] = entry
                 sizes[owner] += 1
                 used += 1
-            if turned == 0:
-                forward[entry] += weight
-            else:
-                backward[entry] += weight
+            for way in range(len(scales)):
+                weight = weights[distance, way] * scales[way]
+                if turned == 0:
+                    forward[entry, way] += weight
+                else:
+                    backward[entry, way] += weight
     return used

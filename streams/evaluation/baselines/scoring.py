@@ -33,7 +33,8 @@ def score(
 ) -> NDArray[np.int64]:
     """Add the score of every item that goes with `history` (N,), the latest first, to `scores`; return those items.
 
-    `scores` is scratch of all zeros, one an item; the pairs are those of `PairCounts`, multiplied by `scale`.
+    `scores` is scratch of all zeros, one an item; the pairs are those of `PairCounts` in its first way, multiplied by
+    `scale`.
     """
     touched = 0
     for i in history:
@@ -49,7 +50,7 @@ def score(
         says = weight / (counts[i] + 1.0) ** seed_power
         entry = heads[i]
         while entry != NOTHING:
-            pair = scale * (forward[entry] + beta * backward[entry])
+            pair = scale * (forward[entry, 0] + beta * backward[entry, 0])
             j = others[entry]
             entry = following[entry]
             if pair <= 0.0:

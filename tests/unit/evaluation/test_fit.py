@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from streams.evaluation.base import Case, Signal
 from streams.evaluation.baselines import Heuristic, Parameters, fit, fit_heuristic
+from streams.evaluation.baselines.habits import Habits
 from streams.evaluation.metrics import measure
-from tests.unit.evaluation.logs import BEGAN_MS, DAY_MS, random_cases, random_log, sequence, taught
+from tests.unit.evaluation.logs import BEGAN_MS, DAY_MS, ITEMS, random_cases, random_log, sequence, taught
 
 RING = [f"ring-{n:02}" for n in range(30)]
 
@@ -76,6 +78,43 @@ def test_the_fit_sees_cases_drawn_at_random_not_the_first(monkeypatch: pytest.Mo
     monkeypatch.setattr(fit, "MAX_CASES", 10)
     cases = [*comes_after(), *came_before(20)]
     assert fit_heuristic(lambda: THREE_BEFORE_TWO_AFTER, cases, 1, seed=1).beta == 1.0
+
+
+def counted(ways: list[Parameters], log: list[Signal]) -> Habits:
+    habits = Habits(ways, kept_as=np.float32)
+    for signal in log:
+        habits.learn(signal)
+    return habits
+
+
+def test_where_histories_have_many_neighbours_fewer_cases_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = random_log(5)
+    cases, habits = random_cases(6, log, size=500), counted([Parameters()], log)
+    neighbours = sum(map(habits.neighbours, cases))
+    for bound in (0, neighbours // 10, neighbours):
+        monkeypatch.setattr(fit, "MAX_NEIGHBOURS", bound)
+        drawn = fit.drawn(cases, habits, np.random.default_rng(1))
+        assert sum(map(habits.neighbours, drawn)) <= bound or len(drawn) == 1
+        assert len(drawn) == pytest.approx(len(cases) * bound / neighbours, rel=0.3, abs=1)
+    assert drawn == cases
+
+
+CHANGES: tuple[dict[str, float], ...] = (
+    {}, {"g": 0.5}, {"beta": 1.0, "damp": 0.65}, {"a": 0.8, "b": 0.5}, {"bonus": 0.1}, {"bonus": 1_000.0},
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_a_trial_reaches_is_what_the_policy_reaches(seed: int) -> None:
+    log = random_log(seed)
+    cases = [replace(one, targets=tuple(ITEMS[seed::5])) for one in random_cases(seed, log)]
+    ways = [Parameters(), Parameters(p=1.0, half_life_days=20.0, own_half_life_days=12.0)]
+    habits = counted(ways, log)
+    for number, way in enumerate(ways):
+        trial = fit.Trial(habits, number, way, cases, 5)
+        for change in CHANGES:
+            parameters = replace(way, **change)
+            assert trial.ndcg(parameters) == pytest.approx(ndcg(parameters, log, cases, 5), abs=1e-9)
 
 
 def test_the_fit_finds_that_users_come_back_to_their_own() -> None:

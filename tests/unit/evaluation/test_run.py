@@ -1,5 +1,6 @@
 """A run asks every policy the same, in whatever number of processes, and its result is the same bytes."""
 
+import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -101,7 +102,8 @@ def test_every_policy_gets_every_case_behind_what_its_walk_teaches(path: Path, n
     cases = cases_of(log, protocol)
     assert policies[0].steps == policies[1].steps
     assert [step for step in policies[0].steps if isinstance(step, Case)] == cases
-    assert [step for step in policies[0].steps if isinstance(step, Signal)] == list(learned(log, protocol)())
+    before = list(itertools.takewhile(lambda step: isinstance(step, Signal), policies[0].steps))
+    assert before == list(learned(log, protocol)())
     assert len(outcome.answers) == len(outcome.rankings["noted"]) == len(cases)
     assert outcome.rankings["again"] == [[f"{case.user_id}-{n}" for n in range(5)] for case in cases]
     assert [(case.user_id, case.targets) for case in outcome.cases] == [(case.user_id, case.targets) for case in cases]

@@ -59,6 +59,7 @@ def test_a_deadline_without_a_time_is_moved_as_a_time() -> None:
         {"type": "click", "user_id": "u", "deadline_ms": T},
         {"type": "request", "user_id": "u", "deadline_ms": "soon"},
         {"type": "request", "user_id": "u", "deadline_ms": None},
+        {"type": "request", "user_id": "u", "deadline_ms": 10**400},
         {"type": "click", "user_id": "u", "at_ms": None},
         {"user_id": "u"},
     ],
