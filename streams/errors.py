@@ -37,6 +37,14 @@ class BadModel(StreamrankError):
     """A model does not fit the tensor contract or its own golden outputs: it is refused before it serves."""
 
 
+class CannotWrite(StreamrankError):
+    """A file can't be written, and nothing half-written stays: make room on the disk, or name another place."""
+
+
+class Diverged(StreamrankError):
+    """A training's loss is no number any more: lower the learning rate, or look at the data of the step it names."""
+
+
 class BadEvent(StreamrankError):
     """A record that is not an event of ours; it becomes a dead letter that carries `reason` and `path`."""
 

@@ -125,8 +125,12 @@ def probabilities(student: Student, lists: Lists, batch_lists: int = 64) -> NDAr
 
 
 def ndcg(student: Student, lists: Lists) -> float:
-    """Return the mean NDCG over users of lists in the order that would be served; what wasn't retrieved is missed."""
-    score = worth(probabilities(student, lists))
+    """Return the mean NDCG over users of lists in the order that would be served."""
+    return ranked_ndcg(worth(probabilities(student, lists)), lists)
+
+
+def ranked_ndcg(score: NDArray[np.float64], lists: Lists) -> float:
+    """Return the mean NDCG over users of lists ordered by scores (R,); what wasn't retrieved is missed."""
     relevant = np.zeros((len(lists), TOP), bool)
     for row, start, end in zip(relevant, lists.offsets[:-1].tolist(), lists.offsets[1:].tolist(), strict=True):
         best = start + np.argsort(-score[start:end], kind="stable")[:TOP]
