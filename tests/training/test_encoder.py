@@ -1,7 +1,5 @@
 """The encoder: unit vectors that don't depend on the batch, read back the same, sensible with the real weights."""
 
-import resource
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +8,7 @@ import torch
 
 from streams.errors import BadModel, CannotWrite, Misuse
 from tests.training.languages import saved, tiny
+from tests.training.limits import small_disk
 from training.encoder import Encoder, load_encoder
 
 TEXTS = ["oat milk", "a much longer text about ground coffee, roasted dark, in a bag of one kilogram", ""]
@@ -18,15 +17,6 @@ TEXTS = ["oat milk", "a much longer text about ground coffee, roasted dark, in a
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return saved(tmp_path_factory.mktemp("language") / "tiny")
-
-
-@pytest.fixture
-def small_disk() -> Iterator[None]:
-    """No file may grow beyond 64 kB, as if the disk were full: the write itself fails."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (65_536, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_vector_has_length_one_whatever_stands_beside_it() -> None:
@@ -78,8 +68,7 @@ def test_another_vocabulary_is_refused(folder: Path) -> None:
         words.write_text(before, "utf-8")
 
 
-@pytest.mark.usefixtures("small_disk")
 def test_a_full_disk_leaves_nothing_behind(tmp_path: Path) -> None:
-    with pytest.raises(CannotWrite, match="cannot be written"):
+    with small_disk(65_536), pytest.raises(CannotWrite, match="cannot be written"):
         Encoder(tiny()).save(tmp_path / "one")
     assert list(tmp_path.iterdir()) == []
