@@ -61,6 +61,10 @@ class Lists:
         return lists
 
 
+_OF_CANDIDATES = frozenset({"features", "pairs", "item_ids", "depth", "weight"})
+"""Columns with a value for each candidate; the others have one for each list."""
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """B lists, padded to the longest: what the network reads, labels (B, K, H), and weights (B, K), 0 for padding."""
@@ -106,3 +110,17 @@ def joined(shards: list[Lists]) -> Lists:
     whole = {one.name: np.concatenate([getattr(s, one.name) for s in shards]) for one in fields(Lists)}
     whole["offsets"] = np.concatenate(([0], np.cumsum(np.concatenate([np.diff(s.offsets) for s in shards]))))
     return Lists(**whole)
+
+
+def part(lists: Lists, chosen: NDArray[np.int64]) -> Lists:
+    """Return the chosen lists (B,) alone, in that order."""
+    sizes = np.diff(lists.offsets)[chosen]
+    offsets = np.concatenate(([0], np.cumsum(sizes)))
+    places = np.repeat(lists.offsets[chosen] - offsets[:-1], sizes) + np.arange(offsets[-1])
+    columns = {one.name: getattr(lists, one.name) for one in fields(Lists)}
+    taken = {
+        name: column[places if name in _OF_CANDIDATES else chosen]
+        for name, column in columns.items()
+        if name != "offsets"
+    }
+    return Lists(**taken | {"offsets": offsets})
