@@ -24,12 +24,21 @@ from training.teacher import judged
 from training.text import Texts
 
 COURSE = Course(seed=1, epochs=1, batch_rows=16, learning_rate=3e-3, checkpoint_steps=2, patience=9)
-RECIPE = CrossRecipe(candidates=6, judged_lists=10, course=COURSE)
+RECIPE = CrossRecipe(candidates=6, judged_lists=6, course=COURSE)
 
 
 @pytest.fixture(scope="module")
 def texts(log: Path) -> Texts:
     return Texts(Log(log).items())
+
+
+@pytest.fixture(scope="module")
+def small(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """A few lists, where only the way counts and not how good it gets."""
+    folder = tmp_path_factory.mktemp("small")
+    for split, size in (("train", 64), ("validation", 10)):
+        part(dataset.whole(split), np.arange(size)).save(folder / f"{split}-0000.npz")
+    return replace(dataset, folder=folder)
 
 
 def trained(
@@ -62,16 +71,16 @@ def test_it_reads(dataset: Dataset, texts: Texts, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("tuning", ["full", "lora", "frozen"])
-def test_what_learns_is_what_was_asked_for(dataset: Dataset, texts: Texts, tmp_path: Path, tuning: str) -> None:
+def test_what_learns_is_what_was_asked_for(small: Dataset, texts: Texts, tmp_path: Path, tuning: str) -> None:
     recipe = replace(RECIPE, tuning=tuning)  # type: ignore[arg-type]
-    teacher, language = trained(dataset, texts, recipe, tmp_path / "run")
+    teacher, language = trained(small, texts, recipe, tmp_path / "run")
     before, after = tiny(dropout=0.1).model.state_dict(), language.model.state_dict()
     assert before.keys() == after.keys()  # adapters are worked in
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     words = "embeddings.word_embeddings.weight"
     assert (words in changed) == (tuning == "full")
     assert any("attention" in name for name in changed) == (tuning != "frozen")
-    lists = part(dataset.whole("validation"), np.arange(3))
+    lists = part(small.whole("validation"), np.arange(3))
     teacher.model.save(tmp_path / "saved")
     again = CrossTeacher(load_cross_encoder(tmp_path / "saved"), texts)
     np.testing.assert_allclose(again.logits(lists), teacher.logits(lists), atol=1e-5)
@@ -93,30 +102,30 @@ RICH = replace(
 
 
 def test_a_run_that_is_cut_off_ends_with_the_same_weights(
-    dataset: Dataset, texts: Texts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small: Dataset, texts: Texts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With all that is drawn: dropout, candidates, augmentation, the adversary's start."""
-    whole, _ = trained(dataset, texts, RICH)
+    whole, _ = trained(small, texts, RICH)
     steps, step = [0], torch.optim.AdamW.step
 
     def cut(self: torch.optim.AdamW, closure: None = None) -> None:
         steps[0] += 1
-        if steps[0] == 6:
+        if steps[0] == 4:
             raise KeyboardInterrupt
         step(self)
 
     monkeypatch.setattr(torch.optim.AdamW, "step", cut)
     with pytest.raises(KeyboardInterrupt):
-        trained(dataset, texts, RICH, tmp_path)
+        trained(small, texts, RICH, tmp_path)
     monkeypatch.setattr(torch.optim.AdamW, "step", step)
-    resumed, _ = trained(dataset, texts, RICH, tmp_path)
+    resumed, _ = trained(small, texts, RICH, tmp_path)
     one, two = (teacher.model.state_dict() for teacher in (whole, resumed))
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
-def test_the_adversary_and_augmentation_change_what_is_learned(dataset: Dataset, texts: Texts) -> None:
+def test_the_adversary_and_augmentation_change_what_is_learned(small: Dataset, texts: Texts) -> None:
     states = [
-        trained(dataset, texts, recipe)[0].model.head.state_dict()
+        trained(small, texts, recipe)[0].model.head.state_dict()
         for recipe in (RECIPE, replace(RECIPE, adversary=Adversary()), replace(RECIPE, augmentation=Augmentation()))
     ]
     assert not any(torch.equal(states[0]["direct.weight"], state["direct.weight"]) for state in states[1:])
@@ -161,14 +170,14 @@ def test_features_that_are_no_numbers_name_the_step(dataset: Dataset, texts: Tex
         trained(replace(dataset, folder=tmp_path), texts, RECIPE)
 
 
-def test_a_vocabulary_that_changed_is_refused_by_a_checkpoint(dataset: Dataset, texts: Texts, tmp_path: Path) -> None:
-    trained(dataset, texts, RECIPE, tmp_path)
+def test_a_vocabulary_that_changed_is_refused_by_a_checkpoint(small: Dataset, texts: Texts, tmp_path: Path) -> None:
+    trained(small, texts, RECIPE, tmp_path)
     language = tiny()
     other = type(language.tokenizer).from_pretrained(language.tokenizer.name_or_path, local_files_only=True)
     other.add_tokens(["espresso"])
     language.model.resize_token_embeddings(len(other))  # type: ignore[operator]
     with pytest.raises(BadModel, match="vocabulary was"):
-        train_cross_encoder(dataset, texts, Language(language.model, other), RECIPE, folder=tmp_path)
+        train_cross_encoder(small, texts, Language(language.model, other), RECIPE, folder=tmp_path)
 
 
 def test_a_head_of_other_features_is_refused(tmp_path: Path) -> None:
