@@ -74,7 +74,7 @@ class CrossTeacher:
             tokens = self._reader.tokens([told[users[r]] for r in some], [read[r] for r in some], device)
             with torch.inference_mode():
                 z = self.model(**tokens, features=torch.from_numpy(lists.features[some]).to(device))
-            said[some] = z.cpu().numpy()
+            said[some] = z.float().cpu().numpy()
         return said
 
 

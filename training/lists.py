@@ -22,7 +22,7 @@ class Lists:
 
     `depth` is 0 for a candidate that nothing happened to (`steps.DEPTHS`). `weight` is how many candidates one stands
     for: negatives are sampled, so that sums over candidates stay unbiased if they are weighted. `targets` counts the
-    items of the step, retrieved or not.
+    items of the step, retrieved or not; `at_ms` is when the list was asked for.
     """
 
     features: NDArray[np.float32]  # (R, F)
@@ -35,6 +35,7 @@ class Lists:
     history_ids: NDArray[np.int32]  # (N, T)
     users: NDArray[np.int32]  # (N,)
     targets: NDArray[np.int32]  # (N,)
+    at_ms: NDArray[np.int64]  # (N,)
 
     def __len__(self) -> int:
         """The number of lists, N."""

@@ -45,7 +45,7 @@ class Recorder(Recommender):
 
     def take(self, split: str) -> Lists:
         """Return the lists of a split kept since the last time, at least one."""
-        features, pairs, item_ids, depth, weight, seeds, history, users, targets = zip(
+        features, pairs, item_ids, depth, weight, seeds, history, users, targets, at_ms = zip(
             *self._rows.pop(split), strict=True
         )
         return Lists(
@@ -59,6 +59,7 @@ class Recorder(Recommender):
             history_ids=np.concatenate(history),
             users=np.array(users, np.int32),
             targets=np.array(targets, np.int32),
+            at_ms=np.array(at_ms, np.int64),
         )
 
     def _keep(self, one: Prepared) -> None:
@@ -84,6 +85,7 @@ class Recorder(Recommender):
                 inputs.history_ids,
                 wanted.user,
                 len(came),
+                wanted.step.at_ms,
             )
         )
 

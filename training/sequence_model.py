@@ -31,13 +31,24 @@ class SequenceModel(nn.Module):
 
     def __init__(self, items: int, shape: SequenceShape) -> None:
         super().__init__()
-        self.items, self.hidden = items, items + 1
-        """I, and the number that stands for a hidden item; number I is padding."""
+        self.items, self.shape = items, shape
+        """Number I is padding, I + 1 stands for a hidden item."""
         self.rows = nn.Embedding(items + 2, shape.width)
         self.bias = nn.Parameter(torch.zeros(items))
         self.layers = nn.ModuleList(_Layer(shape) for _ in range(shape.layers))
         self.norm, self.dropout = nn.LayerNorm(shape.width), nn.Dropout(shape.dropout)
         nn.init.normal_(self.rows.weight, std=0.02)
+
+    def grown(self, items: int) -> "SequenceModel":
+        """Return one that knows as much, of more items; the new ones are as a new model has them."""
+        larger = SequenceModel(items, self.shape)
+        mine = {name: tensor for name, tensor in self.state_dict().items() if name not in ("rows.weight", "bias")}
+        larger.load_state_dict(mine, strict=False)
+        with torch.no_grad():
+            larger.rows.weight[: self.items] = self.rows.weight[: self.items]
+            larger.rows.weight[items:] = self.rows.weight[self.items :]
+            larger.bias[: self.items] = self.bias
+        return larger
 
     def forward(self, numbers: Tensor, wanted: Tensor, *, both_ways: bool = False) -> Tensor:
         """Return the scores of all items at the N wanted places (U, L), (N, I)."""

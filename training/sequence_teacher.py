@@ -2,9 +2,9 @@
 
     L = -log softmax(s)_next        for every place of every sequence
 
-A full softmax is what makes such a model strong (Klenitskiy and Vasilev, RecSys 2023). Masked items may come
-before. What judges lists that a student learns from must know the `early` part alone: later on, the lists'
-own answers stand in the sequences.
+A full softmax is what makes such a model strong (Klenitskiy and Vasilev, RecSys 2023). Masked items may come before.
+What judges lists that a student learns from must not know their answers, which stand in the sequences: with `early` it
+knows what came before all of the lists, and `sequence_slices.py` has one teacher for each while.
 """
 
 from dataclasses import dataclass, field, replace
@@ -64,7 +64,7 @@ class SequenceTeacher:
         for first in range(0, len(lists), _BATCH):
             some = torch.from_numpy(histories[first : first + _BATCH]).to(device)
             with torch.inference_mode():
-                share = self.model.logits(self._after(some)).log_softmax(dim=1).cpu().numpy()  # (B, I)
+                share = self.model.logits(self._after(some)).float().log_softmax(dim=1).cpu().numpy()  # (B, I)
             for row, n in zip(share, range(first, len(lists)), strict=False):
                 places = slice(int(lists.offsets[n]), int(lists.offsets[n + 1]))
                 wanted = candidates[places]
@@ -83,10 +83,13 @@ def train_sequences(
     recipe: SequenceRecipe,
     *,
     early: bool,
+    begin: SequenceModel | None = None,
     folder: Path | None = None,
     progress: Progress = lambda line: None,
 ) -> SequenceTeacher:
-    """Return a teacher that learned the sequences, with `early` only their early part.
+    """Return a teacher that learned the sequences, with `early` only their early part; it begins as `begin`, if given.
+
+    The items of `begin` must be the first ones of the sequences.
 
     Raises:
         Misuse: no sequence has two items.
@@ -96,13 +99,14 @@ def train_sequences(
     if not len(rows):
         raise Misuse("nothing to learn from: no sequence has two items")
     torch.manual_seed(recipe.course.seed)
-    model = SequenceModel(len(sequences.ids), recipe.shape)
-    made_by = {"items": len(sequences.ids), "early": early, "masked_epochs": recipe.masked_epochs}
+    items = len(sequences.ids)
+    model = SequenceModel(items, recipe.shape) if begin is None else begin.grown(items)
+    made_by = {"items": items, "early": early, "masked_epochs": recipe.masked_epochs}
     if recipe.masked_epochs:
         course = replace(recipe.course, epochs=recipe.masked_epochs)
         before = None if folder is None else folder / "masked"
-        run(model, MaskedItems(rows, len(sequences.ids)), course, folder=before, made_by=made_by, progress=progress)
-    run(model, NextItem(rows, len(sequences.ids)), recipe.course, folder=folder, made_by=made_by, progress=progress)
+        run(model, MaskedItems(rows, items), course, folder=before, made_by=made_by, progress=progress)
+    run(model, NextItem(rows, items), recipe.course, folder=folder, made_by=made_by, progress=progress)
     return SequenceTeacher(model, sequences.ids)
 
 

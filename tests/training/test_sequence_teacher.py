@@ -53,7 +53,7 @@ def asked(sequences: Sequences, history: list[str], candidates: list[str], unkno
         item_ids=np.array([*(ids[seen[item]] for item in candidates), *range(1, unknown + 1)], np.int32),
         depth=np.zeros(count, np.uint8), weight=np.ones(count, np.float32), offsets=np.array([0, count]),
         seeds=np.zeros((1, 1), np.float32), history_ids=latest, users=np.zeros(1, np.int32),
-        targets=np.ones(1, np.int32),
+        targets=np.ones(1, np.int32), at_ms=np.zeros(1, np.int64),
     )  # fmt: skip
 
 
