@@ -17,6 +17,7 @@ from torch import Tensor
 
 from inference.tensors import HEADS, HISTORY
 from streams.errors import Misuse
+from training.checkpoints import digest
 from training.lists import Lists
 from training.loop import Course, Progress, run
 from training.pretrain import LENGTH
@@ -101,7 +102,7 @@ def train_sequences(
     torch.manual_seed(recipe.course.seed)
     items = len(sequences.ids)
     model = SequenceModel(items, recipe.shape) if begin is None else begin.grown(items)
-    made_by = {"items": items, "early": early, "masked_epochs": recipe.masked_epochs}
+    made_by = {"items": items, "early": early, "masked_epochs": recipe.masked_epochs, "data": digest([rows.tobytes()])}
     if recipe.masked_epochs:
         course = replace(recipe.course, epochs=recipe.masked_epochs)
         before = None if folder is None else folder / "masked"
