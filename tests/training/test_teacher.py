@@ -8,9 +8,11 @@ import pytest
 from numpy.typing import NDArray
 
 from streams.errors import Misuse
+from tests.training.conftest import RECIPE
 from training.dataset import Dataset
+from training.fit import fit, ndcg, probabilities
 from training.lists import Lists, part
-from training.teacher import fit_ensemble, judged, score
+from training.teacher import StudentTeacher, fit_ensemble, judged, score
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,13 @@ def test_heads_without_labels_follow_the_deepest_that_has_some(lists: Lists) -> 
     clicks = replace(lists, depth=np.minimum(lists.depth, 1))
     ensemble = fit_ensemble([Knows(1.0)], [Knows(1.0).logits(clicks)], clicks)
     assert ensemble.shifts[0] == ensemble.shifts[1] == ensemble.shifts[2]
+
+
+def test_a_student_is_a_teacher(dataset: Dataset, lists: Lists) -> None:
+    student = fit(dataset, replace(RECIPE, epochs=1)).student
+    said = StudentTeacher(student).logits(lists)
+    np.testing.assert_allclose(1 / (1 + np.exp(-said)), probabilities(student, lists), atol=2e-6)
+    assert judged(said, lists) == pytest.approx(ndcg(student, lists), abs=0.01)
 
 
 @pytest.mark.parametrize("depth", [0, 1])
