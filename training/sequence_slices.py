@@ -87,6 +87,9 @@ def train_slices(
         Misuse: no user has two items before the first cut.
         Diverged, BadModel, CannotWrite: as `loop.run`.
     """
+    first = next(iter(signals()), None)
+    if first is None or first.at_ms >= cuts_ms[0]:
+        raise Misuse(f"nothing to learn from: the log has no signal before the first cut, at {cuts_ms[0]} ms")
     teachers: list[SequenceTeacher] = []
     later = replace(
         recipe.sequence, masked_epochs=0, course=replace(recipe.sequence.course, epochs=recipe.later_epochs)

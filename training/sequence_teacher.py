@@ -96,7 +96,7 @@ def train_sequences(
         Misuse: no sequence has two items.
         Diverged, BadModel, CannotWrite: as `loop.run`.
     """
-    rows = sequences.windows(LENGTH, HISTORY, early=early)
+    rows, wanted = sequences.windows(LENGTH, HISTORY, early=early)
     if not len(rows):
         raise Misuse("nothing to learn from: no sequence has two items")
     torch.manual_seed(recipe.course.seed)
@@ -107,7 +107,7 @@ def train_sequences(
         course = replace(recipe.course, epochs=recipe.masked_epochs)
         before = None if folder is None else folder / "masked"
         run(model, MaskedItems(rows, items), course, folder=before, made_by=made_by, progress=progress)
-    run(model, NextItem(rows, items), recipe.course, folder=folder, made_by=made_by, progress=progress)
+    run(model, NextItem(rows, wanted, items), recipe.course, folder=folder, made_by=made_by, progress=progress)
     return SequenceTeacher(model, sequences.ids)
 
 

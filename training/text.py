@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streams.contracts.items import Attribute, Item
-from streams.features.encode import hashed
-from streams.features.item import digest_of
+from streams.features.item import digest_of, hashed_id
 
 LATEST = 10
 """Items of a user's text. More: longer texts, and slower models, for what was a while ago."""
@@ -54,9 +53,7 @@ class Texts:
     """The texts of a catalogue by hashed id; what isn't in it has the empty text."""
 
     def __init__(self, items: Iterable[Item]) -> None:
-        known = list(items)
-        ids = hashed(np.array([digest_of(item.item_id) for item in known], np.uint64))
-        self._items = dict(zip(ids.tolist(), known, strict=True))
+        self._items = {hashed_id(digest_of(item.item_id)): item for item in items}
 
     def __len__(self) -> int:
         """The number of items."""

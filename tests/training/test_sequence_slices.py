@@ -86,3 +86,8 @@ def test_a_list_before_the_first_cut_has_no_judge(dataset: Dataset) -> None:
     lists = dataset.whole("train")
     with pytest.raises(Misuse, match="a list lies before"):
         TimedTeacher((int(lists.at_ms.max()),), (Says(1.0),)).logits(lists)
+
+
+def test_a_cut_before_the_log_is_refused(log: Path) -> None:
+    with pytest.raises(Misuse, match="no signal before the first cut, at 5 ms"):
+        train_slices(lambda: signals(log), [5, 10], SHORT)

@@ -152,9 +152,9 @@ def test_hidden_items_are_learned_from_what_stands_around_them() -> None:
 
 
 def test_of_too_many_scores_a_part_is_drawn(monkeypatch: pytest.MonkeyPatch, sequences: Sequences) -> None:
-    rows = sequences.windows(50, HISTORY, early=False)
+    rows, wanted = sequences.windows(50, HISTORY, early=False)
     model = SequenceModel(len(sequences.ids), replace(RECIPE.shape, dropout=0.0)).eval()
-    task, some = NextItem(rows, len(sequences.ids)), np.arange(8)
+    task, some = NextItem(rows, wanted, len(sequences.ids)), np.arange(8)
     whole = task.loss(model, some, np.random.default_rng(0)).item()
     monkeypatch.setattr("training.sequence_tasks.CELLS", 20 * len(sequences.ids))
     drawn = [task.loss(model, some, np.random.default_rng(seed)).item() for seed in range(60)]

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from streams.contracts.items import Item
-from streams.features.encode import hashed
-from streams.features.item import digest_of
+from streams.features.item import digest_of, hashed_id
 from training.text import LATEST, Texts, item_text, price_band, user_text
 
 BEANS = Item(
@@ -18,7 +17,7 @@ BEANS = Item(
 
 
 def id_of(item_id: str) -> int:
-    return int(hashed(np.array([digest_of(item_id)], np.uint64))[0])
+    return hashed_id(digest_of(item_id))
 
 
 def test_an_items_text_holds_all_that_is_known_in_words() -> None:
