@@ -39,15 +39,19 @@ class SequenceModel(nn.Module):
         self.norm, self.dropout = nn.LayerNorm(shape.width), nn.Dropout(shape.dropout)
         nn.init.normal_(self.rows.weight, std=0.02)
 
-    def grown(self, items: int) -> "SequenceModel":
-        """Return one that knows as much, of more items; the new ones are as a new model has them."""
-        larger = SequenceModel(items, self.shape)
-        mine = {name: tensor for name, tensor in self.state_dict().items() if name not in ("rows.weight", "bias")}
-        larger.load_state_dict(mine, strict=False)
+    def grown(self, known: Tensor) -> "SequenceModel":
+        """Return one that knows as much, of other items: `known` (I,) are their numbers here, -1 for a new one.
+
+        What is new is as a new model has it.
+        """
+        larger = SequenceModel(len(known), self.shape)
+        ours = {name: tensor for name, tensor in self.state_dict().items() if name not in ("rows.weight", "bias")}
+        larger.load_state_dict(ours, strict=False)
+        there = torch.nonzero(known >= 0).squeeze(1)
         with torch.no_grad():
-            larger.rows.weight[: self.items] = self.rows.weight[: self.items]
-            larger.rows.weight[items:] = self.rows.weight[self.items :]
-            larger.bias[: self.items] = self.bias
+            larger.rows.weight[there] = self.rows.weight[known[there]]
+            larger.rows.weight[len(known) :] = self.rows.weight[self.items :]
+            larger.bias[there] = self.bias[known[there]]
         return larger
 
     def forward(self, numbers: Tensor, wanted: Tensor, *, both_ways: bool = False) -> Tensor:

@@ -84,7 +84,7 @@ def train_slices(
     """Return a teacher for the time from each cut on, that learned the signals before it; they are read once a cut.
 
     Raises:
-        Misuse: no user has two items before the first cut.
+        Misuse: there is no signal before the first cut, or no user with two items.
         Diverged, BadModel, CannotWrite: as `loop.run`.
     """
     first = next(iter(signals()), None)
@@ -98,7 +98,7 @@ def train_slices(
         sequences = Sequences.of((one for one in signals() if one.at_ms < cut_ms), 0)
         teachers.append(
             train_sequences(
-                sequences, later if n else recipe.sequence, early=False, begin=teachers[-1].model if n else None,
+                sequences, later if n else recipe.sequence, early=False, begin=teachers[-1] if n else None,
                 folder=None if folder is None else folder / str(n),
                 progress=lambda line, n=n: progress(f"slice {n + 1} of {len(cuts_ms)}, {line}"),  # type: ignore[misc]
             )

@@ -84,13 +84,11 @@ def train_sequences(
     recipe: SequenceRecipe,
     *,
     early: bool,
-    begin: SequenceModel | None = None,
+    begin: SequenceTeacher | None = None,
     folder: Path | None = None,
     progress: Progress = lambda line: None,
 ) -> SequenceTeacher:
     """Return a teacher that learned the sequences, with `early` only their early part; it begins as `begin`, if given.
-
-    The items of `begin` must be the first ones of the sequences.
 
     Raises:
         Misuse: no sequence has two items.
@@ -101,7 +99,10 @@ def train_sequences(
         raise Misuse("nothing to learn from: no sequence has two items")
     torch.manual_seed(recipe.course.seed)
     items = len(sequences.ids)
-    model = SequenceModel(items, recipe.shape) if begin is None else begin.grown(items)
+    if begin is None:
+        model = SequenceModel(items, recipe.shape)
+    else:
+        model = begin.model.grown(torch.from_numpy(begin.numbers(sequences.ids)))
     made_by = {"items": items, "early": early, "masked_epochs": recipe.masked_epochs, "data": digest([rows.tobytes()])}
     if recipe.masked_epochs:
         course = replace(recipe.course, epochs=recipe.masked_epochs)
