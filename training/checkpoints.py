@@ -4,9 +4,10 @@ Nothing random outlives a step: every draw is seeded by (seed, step, part, proce
 moments and the place in the epoch are all there is to keep.
 """
 
+import hashlib
 import io
 import pickle
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,14 @@ class Checkpoint:
             if ours != theirs:
                 where = folder / CHECKPOINT_FILE
                 raise BadModel(f"{where}: {key} was {theirs}, and is {ours}: put it back, or remove the checkpoint")
+
+
+def digest(parts: Iterable[bytes]) -> str:
+    """Return a hash of what is learned from, so that a run never goes on with other data."""
+    made = hashlib.blake2b(digest_size=8)
+    for part in parts:
+        made.update(len(part).to_bytes(8, "little") + part)
+    return made.hexdigest()
 
 
 def learned(model: nn.Module) -> State:

@@ -8,6 +8,7 @@ process, has its own negatives: fewer parts of a larger batch teach more.
 """
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from torch.nn import functional
 
 from streams.errors import Misuse
 from training.augment import Augmentation, Synonyms, augmented
+from training.checkpoints import digest
 from training.encoder import Encoder
 from training.language import vocabulary
 from training.loop import Course, Progress, Ran, Rows, run
@@ -100,7 +102,11 @@ def train_encoder(
     if len(pairs) < 2:
         raise Misuse("nothing to learn from: no two items with a text were bought together, nor clicked after a search")
     task = Belonging(encoder, pairs, course.seed, augmentation)
-    made_by = {"vocabulary": vocabulary(encoder.language.tokenizer)}
+    made_by = {
+        "vocabulary": vocabulary(encoder.language.tokenizer),
+        "augmentation": None if augmentation is None else asdict(augmentation),
+        "data": digest(text.encode() for pair in pairs for text in pair),
+    }
     return run(encoder, task, course, folder=folder, made_by=made_by, progress=progress)
 
 

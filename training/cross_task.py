@@ -64,7 +64,7 @@ class Weighed(nn.Module):
 
 
 class WantedAmong:
-    """Lists to learn from and others to judge by; of each list at most `candidates` are read."""
+    """Lists with at least one candidate each, of which at most `candidates` are read."""
 
     def __init__(
         self,

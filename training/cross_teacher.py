@@ -4,7 +4,7 @@ Of each list the wanted candidates and some others are read, weighted so that th
 Lists know items by hashed id; the catalogue has the words.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from inference.tensors import HEADS
 from streams.errors import Misuse
 from training.adversarial import Adversary
 from training.augment import Augmentation
+from training.checkpoints import digest
 from training.cross_encoder import CrossEncoder
 from training.cross_task import Reader, WantedAmong, Weighed
 from training.dataset import Dataset
@@ -74,7 +75,7 @@ class CrossTeacher:
             tokens = self._reader.tokens([told[users[r]] for r in some], [read[r] for r in some], device)
             with torch.inference_mode():
                 z = self.model(**tokens, features=torch.from_numpy(lists.features[some]).to(device))
-            said[some] = z.cpu().numpy()
+            said[some] = z.float().cpu().numpy()
         return said
 
 
@@ -95,6 +96,7 @@ def train_cross_encoder(
     """
     torch.manual_seed(recipe.course.seed)
     train, validation = dataset.whole(TRAIN), dataset.whole(VALIDATION)
+    train = part(train, np.flatnonzero(np.diff(train.offsets)))  # where nothing was found, there is nothing to read
     model = CrossEncoder(language, recipe.dropout)
     _look_over(model, train)
     labelled = int(model.head.labelled)
@@ -106,10 +108,11 @@ def train_cross_encoder(
         WantedAmong(train, Reader(language, texts), recipe.candidates, recipe.augmentation, recipe.adversary),
         CrossTeacher(model, texts), judges,
     )  # fmt: skip
-    ran = run(
-        Weighed(model, balance), task, recipe.course, folder=folder, progress=progress,
-        made_by={"tuning": recipe.tuning, "vocabulary": vocabulary(language.tokenizer)},
-    )  # fmt: skip
+    made_by = {name: value for name, value in asdict(recipe).items() if name != "course"} | {
+        "vocabulary": vocabulary(language.tokenizer),
+        "data": digest((train.item_ids.tobytes(), train.depth.tobytes())),
+    }
+    ran = run(Weighed(model, balance), task, recipe.course, folder=folder, made_by=made_by, progress=progress)
     if recipe.tuning == "lora":
         merge(model.model)
     return CrossTeacher(model, texts), ran

@@ -161,8 +161,7 @@ class _Loop:
         ours = part[process::processes]
         seeds = np.random.SeedSequence((self.course.seed, number, place, process))
         torch.manual_seed(int(seeds.generate_state(1)[0]))
-        device = self.accelerator.device.type
-        with torch.autocast(device, torch.bfloat16, enabled=self.course.precision == "bf16"):
+        with self._precision():
             loss = self.task.loss(self.model, ours, np.random.default_rng(seeds))
         value = loss.item()
         if not math.isfinite(value):
@@ -174,6 +173,9 @@ class _Loop:
         self.accelerator.backward(loss * share * len(ours) * processes / len(part))
         return value * share
 
+    def _precision(self) -> torch.autocast:
+        return torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=self.course.precision == "bf16")
+
     def _rate(self, number: int) -> float:
         """Return the learning rate of a step, as a share of the highest."""
         steps = self.course.epochs * self.steps_an_epoch
@@ -184,7 +186,8 @@ class _Loop:
 
     def _judge(self) -> str:
         self.model.eval()
-        value = self.task.judge(self.bare)
+        with self._precision():
+            value = self.task.judge(self.bare)
         if value is None:
             return ""
         self.history.append(value)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from streams.errors import Misuse
+from training.checkpoints import digest
 from training.language import Language, vocabulary
 from training.loop import Course, Progress, Ran, Rows, run
 
@@ -111,10 +112,20 @@ def pretrain_language(
         Misuse: there is no text.
         Diverged, BadModel, CannotWrite: as `loop.run`.
     """
-    different = sorted({text for text in texts if text.strip()})
+    different = _with_words(sorted(set(texts)), language)
     if not different:
         raise Misuse("nothing to learn from: no item of the catalogue has a text")
     torch.manual_seed(course.seed)
     task = MaskedWords(language, different, course.seed)
-    made_by = {"vocabulary": vocabulary(language.tokenizer)}
+    made_by = {
+        "vocabulary": vocabulary(language.tokenizer),
+        "data": digest(text.encode() for text in different),
+    }
     return run(MaskedLanguage(language), task, course, folder=folder, made_by=made_by, progress=progress)
+
+
+def _with_words(texts: list[str], language: Language) -> list[str]:
+    """Return the texts of which the tokenizer knows a word."""
+    marks = set(language.tokenizer.all_special_ids)
+    read = language.tokenizer(texts, truncation=True, max_length=LENGTH)["input_ids"] if texts else []
+    return [text for text, ids in zip(texts, read, strict=True) if not marks.issuperset(ids)]

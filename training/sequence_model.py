@@ -31,13 +31,28 @@ class SequenceModel(nn.Module):
 
     def __init__(self, items: int, shape: SequenceShape) -> None:
         super().__init__()
-        self.items, self.hidden = items, items + 1
-        """I, and the number that stands for a hidden item; number I is padding."""
+        self.items, self.shape = items, shape
+        """Number I is padding, I + 1 stands for a hidden item."""
         self.rows = nn.Embedding(items + 2, shape.width)
         self.bias = nn.Parameter(torch.zeros(items))
         self.layers = nn.ModuleList(_Layer(shape) for _ in range(shape.layers))
         self.norm, self.dropout = nn.LayerNorm(shape.width), nn.Dropout(shape.dropout)
         nn.init.normal_(self.rows.weight, std=0.02)
+
+    def grown(self, known: Tensor) -> "SequenceModel":
+        """Return one that knows as much, of other items: `known` (I,) are their numbers here, -1 for a new one.
+
+        What is new is as a new model has it.
+        """
+        larger = SequenceModel(len(known), self.shape)
+        ours = {name: tensor for name, tensor in self.state_dict().items() if name not in ("rows.weight", "bias")}
+        larger.load_state_dict(ours, strict=False)
+        there = torch.nonzero(known >= 0).squeeze(1)
+        with torch.no_grad():
+            larger.rows.weight[there] = self.rows.weight[known[there]]
+            larger.rows.weight[len(known) :] = self.rows.weight[self.items :]
+            larger.bias[there] = self.bias[known[there]]
+        return larger
 
     def forward(self, numbers: Tensor, wanted: Tensor, *, both_ways: bool = False) -> Tensor:
         """Return the scores of all items at the N wanted places (U, L), (N, I)."""

@@ -21,16 +21,16 @@ CELLS = 40_000_000
 
 
 class NextItem:
-    """Rows of item numbers (N, LENGTH), -1 behind; each place tells the next."""
+    """Rows of item numbers (N, LENGTH), -1 behind, and which places are to be told from what is before them."""
 
-    def __init__(self, rows: NDArray[np.int32], items: int) -> None:
-        self.rows, self._numbers, self._items = len(rows), rows, items
+    def __init__(self, rows: NDArray[np.int32], wanted: NDArray[np.bool_], items: int) -> None:
+        self.rows, self._numbers, self._wanted, self._items = len(rows), rows, wanted, items
 
     def loss(self, model: nn.Module, rows: Rows, generator: np.random.Generator) -> Tensor:
         """Return the mean over places."""
-        some = self._numbers[rows].astype(np.int64)
-        some = some[:, : int((some >= 0).sum(axis=1).max())]
-        wanted = _drawn(some[:, 1:] >= 0, CELLS // self._items, generator)
+        some, wanted = self._numbers[rows].astype(np.int64), self._wanted[rows]
+        length = int((some >= 0).sum(axis=1).max())
+        some, wanted = some[:, :length], _drawn(wanted[:, 1:length], CELLS // self._items, generator)
         return _cross_entropy(model, some[:, :-1], wanted, some[:, 1:][wanted], both_ways=False)
 
     def judge(self, model: nn.Module) -> None:
@@ -38,7 +38,7 @@ class NextItem:
 
 
 class MaskedItems:
-    """The same rows, some places hidden."""
+    """Such rows, some places hidden."""
 
     def __init__(self, rows: NDArray[np.int32], items: int) -> None:
         self.rows, self._numbers, self._items = len(rows), rows, items

@@ -2,9 +2,9 @@
 
     L = -log softmax(s)_next        for every place of every sequence
 
-A full softmax is what makes such a model strong (Klenitskiy and Vasilev, RecSys 2023). Masked items may come
-before. What judges lists that a student learns from must know the `early` part alone: later on, the lists'
-own answers stand in the sequences.
+A full softmax is what makes such a model strong (Klenitskiy and Vasilev, RecSys 2023). Masked items may come before.
+What judges lists that a student learns from must not know their answers, which stand in the sequences: with `early` it
+knows what came before all of the lists, and `sequence_slices.py` has one teacher for each while.
 """
 
 from dataclasses import dataclass, field, replace
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from inference.tensors import HEADS, HISTORY
 from streams.errors import Misuse
+from training.checkpoints import digest
 from training.lists import Lists
 from training.loop import Course, Progress, run
 from training.pretrain import LENGTH
@@ -64,7 +65,7 @@ class SequenceTeacher:
         for first in range(0, len(lists), _BATCH):
             some = torch.from_numpy(histories[first : first + _BATCH]).to(device)
             with torch.inference_mode():
-                share = self.model.logits(self._after(some)).log_softmax(dim=1).cpu().numpy()  # (B, I)
+                share = self.model.logits(self._after(some)).float().log_softmax(dim=1).cpu().numpy()  # (B, I)
             for row, n in zip(share, range(first, len(lists)), strict=False):
                 places = slice(int(lists.offsets[n]), int(lists.offsets[n + 1]))
                 wanted = candidates[places]
@@ -83,26 +84,31 @@ def train_sequences(
     recipe: SequenceRecipe,
     *,
     early: bool,
+    begin: SequenceTeacher | None = None,
     folder: Path | None = None,
     progress: Progress = lambda line: None,
 ) -> SequenceTeacher:
-    """Return a teacher that learned the sequences, with `early` only their early part.
+    """Return a teacher that learned the sequences, with `early` only their early part; it begins as `begin`, if given.
 
     Raises:
         Misuse: no sequence has two items.
         Diverged, BadModel, CannotWrite: as `loop.run`.
     """
-    rows = sequences.windows(LENGTH, HISTORY, early=early)
+    rows, wanted = sequences.windows(LENGTH, HISTORY, early=early)
     if not len(rows):
         raise Misuse("nothing to learn from: no sequence has two items")
     torch.manual_seed(recipe.course.seed)
-    model = SequenceModel(len(sequences.ids), recipe.shape)
-    made_by = {"items": len(sequences.ids), "early": early, "masked_epochs": recipe.masked_epochs}
+    items = len(sequences.ids)
+    if begin is None:
+        model = SequenceModel(items, recipe.shape)
+    else:
+        model = begin.model.grown(torch.from_numpy(begin.numbers(sequences.ids)))
+    made_by = {"items": items, "early": early, "masked_epochs": recipe.masked_epochs, "data": digest([rows.tobytes()])}
     if recipe.masked_epochs:
         course = replace(recipe.course, epochs=recipe.masked_epochs)
         before = None if folder is None else folder / "masked"
-        run(model, MaskedItems(rows, len(sequences.ids)), course, folder=before, made_by=made_by, progress=progress)
-    run(model, NextItem(rows, len(sequences.ids)), recipe.course, folder=folder, made_by=made_by, progress=progress)
+        run(model, MaskedItems(rows, items), course, folder=before, made_by=made_by, progress=progress)
+    run(model, NextItem(rows, wanted, items), recipe.course, folder=folder, made_by=made_by, progress=progress)
     return SequenceTeacher(model, sequences.ids)
 
 

@@ -5,6 +5,7 @@ An item that follows itself is one place of a sequence, as a state knows an item
 
 from array import array
 from bisect import bisect_left
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -41,6 +42,13 @@ class Sequences:
         """Write them to a file."""
         with path.open("wb") as file:
             np.savez(file, **{one.name: getattr(self, one.name) for one in fields(self)})
+
+    @classmethod
+    def of(cls, signals: Iterable[Signal], early_until: int) -> "Sequences":
+        """Sort signals by user; those before number `early_until` are the early ones. No item has a code."""
+        growing = Growing()
+        deque(growing.through(enumerate(signals)), maxlen=0)
+        return growing.sequences(early_until)
 
     @classmethod
     def load(cls, path: Path) -> "Sequences":

@@ -17,14 +17,17 @@ from inference.tensors import HEADS
 from streams.errors import Misuse
 from streams.slate.select import HEAD_WORTH
 from training.dataset import Dataset
-from training.fit import ranked_ndcg
+from training.fit import probabilities, ranked_ndcg
 from training.lists import Lists
 from training.losses import loss
 from training.recipe import Fit
+from training.student import Student
 
 _STEPS = 200
 _RIDGE = 1e-4
 """Keeps two members that say the same from sharing a weight at random."""
+_LEAST, _MOST = np.float32(1e-12), np.float32(1 - 1e-6)
+"""Up to where a student's probabilities are told apart: heads without labels say very little."""
 _WORTH = np.array([HEAD_WORTH[head] for head in HEADS]) / sum(HEAD_WORTH.values())
 
 
@@ -39,6 +42,21 @@ class Teacher(Protocol):
     def logits(self, lists: Lists) -> NDArray[np.float32]:
         """Return the log-odds of each head for each candidate, (R, H), all finite; the same lists give the same."""
         ...
+
+
+class StudentTeacher:
+    """A student as a judge, so that an ensemble has what features and counts know."""
+
+    name = "student"
+
+    def __init__(self, student: Student) -> None:
+        self._student = student
+
+    def logits(self, lists: Lists) -> NDArray[np.float32]:
+        """Return the log-odds of the student's probabilities, (R, H)."""
+        p = probabilities(self._student, lists).clip(_LEAST, _MOST)
+        z: NDArray[np.float32] = np.log(p) - np.log1p(-p)
+        return z
 
 
 def score(teacher: Teacher, dataset: Dataset, split: str) -> NDArray[np.float32]:

@@ -4,51 +4,24 @@ None has seen what came after the lists begin, which holds their answers. Adding
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-
-from inference.tensors import RANKER_INPUTS
 from training.dataset import Dataset
 from training.fit import fit_early
-from training.lists import Lists, batches
 from training.phases import Watch
 from training.recipe import Distillation, Recipe
 from training.sequence_teacher import SequenceRecipe, train_sequences
 from training.splits import VALIDATION
-from training.student import Student
-from training.teacher import Ensemble, Teacher, fit_ensemble
+from training.teacher import Ensemble, StudentTeacher, Teacher, fit_ensemble
 
 Progress = Callable[[str], None]
-_LISTS = 64
-"""Lists that are judged at once."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pupil:
-    """A student that learned from labels, as a teacher of another one."""
-
-    student: Student
-    name: str = "student"
-
-    def logits(self, lists: Lists) -> NDArray[np.float32]:
-        """Return its log-odds."""
-        self.student.eval()
-        said = []
-        with torch.inference_mode():
-            for one in batches(lists, _LISTS):
-                z = self.student.logits(*(torch.from_numpy(getattr(one, tensor.name)) for tensor in RANKER_INPUTS))
-                said.append(z.numpy()[one.weight > 0])
-        return np.concatenate(said)
 
 
 def pupil(dataset: Dataset, recipe: Recipe, progress: Progress) -> Teacher:
     """Return a student of the labels, with a taste that knows no list's answer."""
     student, _, _ = fit_early(dataset, replace(recipe, distillation=Distillation()), Watch(progress))
-    return Pupil(student.eval())
+    return StudentTeacher(student.eval())
 
 
 def sequence(dataset: Dataset, recipe: Recipe, progress: Progress) -> Teacher:

@@ -2,7 +2,7 @@
 
 `full`    every weight
 `lora`    W + (a / r) B A for each linear layer of the transformer, W frozen (Hu et al., ICLR 2022)
-`frozen`  no weight; the head on top learns, with a bottleneck adapter of its own (Houlsby et al., ICML 2019)
+`frozen`  no weight; what learns is the head, a bottleneck on what was read
 """
 
 from typing import Literal

@@ -10,12 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from streams.evaluation.base import Signal
 from tests.unit.building import settings
 from training.dataset import Dataset, build
 from training.lesson import Lesson
 from training.recipe import Fit, Limits, Pretraining, Recipe
-from training.sequences import Growing, Sequences
 
 USERS, ITEMS, WEEKS = 30, 80, 14
 DAY_MS = 86_400_000
@@ -59,14 +57,6 @@ def write_log(folder: Path, events: Iterable[Event]) -> Path:
     (folder / "items.jsonl").write_text("".join(json.dumps(item) + "\n" for item in items))
     (folder / "events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
     return folder
-
-
-def sequences_of(signals: Iterable[Signal], early_until: int) -> Sequences:
-    """Return the sequences of signals, the first of which are early."""
-    growing = Growing()
-    for _ in growing.through(enumerate(signals)):
-        pass
-    return growing.sequences(early_until)
 
 
 def lists_of(

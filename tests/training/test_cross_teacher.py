@@ -62,7 +62,7 @@ def told_by_words(dataset: Dataset, texts: Texts, folder: Path) -> Dataset:
 def test_it_reads(dataset: Dataset, texts: Texts, tmp_path: Path) -> None:
     """Without words nothing can be known here."""
     data = told_by_words(dataset, texts, tmp_path)
-    recipe = replace(RECIPE, tuning="full", course=replace(COURSE, epochs=6, learning_rate=1e-2))
+    recipe = replace(RECIPE, tuning="full", course=replace(COURSE, epochs=4, learning_rate=1e-2))
     lists = part(data.whole("validation"), np.arange(10))
     teacher, _ = trained(data, texts, recipe)
     assert judged(teacher.logits(lists), lists) > 0.9
@@ -145,6 +145,27 @@ def test_what_is_read_of_a_list_weighs_as_much_as_all_of_it(dataset: Dataset) ->
         assert len(set(at[row][real].tolist())) == real.sum() == min(8, len(wanted)) or wanted.sum() > 4
         for kind, of_kind in ((wanted, read), (~wanted, ~read)):
             assert weight[row][of_kind].sum() == pytest.approx(lists.weight[places][kind].sum(), rel=1e-4)
+
+
+def test_a_run_goes_on_with_its_own_recipe_and_lists_only(small: Dataset, texts: Texts, tmp_path: Path) -> None:
+    trained(small, texts, RECIPE, tmp_path / "run")
+    with pytest.raises(BadModel, match="candidates was 6, and is 5"):
+        trained(small, texts, replace(RECIPE, candidates=5), tmp_path / "run")
+    for split in ("train", "validation"):
+        lists = small.whole(split)
+        replace(lists, depth=lists.depth[::-1].copy()).save(tmp_path / f"{split}-0000.npz")
+    with pytest.raises(BadModel, match="data was"):
+        trained(replace(small, folder=tmp_path), texts, RECIPE, tmp_path / "run")
+
+
+def test_lists_for_which_nothing_was_found_are_left_out(small: Dataset, texts: Texts, tmp_path: Path) -> None:
+    train = small.whole("train")
+    offsets = train.offsets.copy()
+    offsets[1:40] = 0  # all went to the fortieth
+    replace(train, offsets=offsets).save(tmp_path / "train-0000.npz")
+    small.whole("validation").save(tmp_path / "validation-0000.npz")
+    course = replace(COURSE, batch_rows=1)
+    trained(replace(small, folder=tmp_path), texts, replace(RECIPE, course=course))
 
 
 @pytest.mark.parametrize("depth", [0, 3])

@@ -81,7 +81,7 @@ def test_the_head_is_tied_to_the_words() -> None:
 
 def test_a_catalogue_without_words_is_refused() -> None:
     with pytest.raises(Misuse, match="no item of the catalogue has a text"):
-        pretrain_language(tiny(), ["", " "], COURSE)
+        pretrain_language(tiny(), ["", " ", "\U0001f600"], COURSE)
 
 
 def test_weights_that_are_no_numbers_are_one_sentence() -> None:

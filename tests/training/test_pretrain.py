@@ -8,7 +8,6 @@ import torch
 
 from inference.tensors import CODE_LEVELS, HISTORY
 from streams.evaluation.base import Signal
-from tests.training.conftest import sequences_of
 from training.phases import Watch
 from training.pretrain import LENGTH, _Items, _loss, pretrain
 from training.recipe import Pretraining
@@ -62,7 +61,7 @@ def with_codes(sequences: Sequences, numbers: dict[str, int]) -> Sequences:
 @pytest.fixture(scope="module")
 def sequences() -> Sequences:
     signals = followed(1)
-    return sequences_of(signals, len(signals) // 2)
+    return Sequences.of(signals, len(signals) // 2)
 
 
 def test_it_learns_what_follows_what_even_where_it_never_did(sequences: Sequences) -> None:
@@ -117,7 +116,7 @@ def test_early_knows_nothing_of_what_comes_later(sequences: Sequences) -> None:
 
 
 def test_without_a_sequence_there_is_nothing_to_learn() -> None:
-    alone = sequences_of((Signal(f"u{n}", "a", n, "click", "") for n in range(5)), 5)
+    alone = Sequences.of((Signal(f"u{n}", "a", n, "click", "") for n in range(5)), 5)
     taste = pretrain(alone, RECIPE, 1, early=False)
     assert not taste.training
     nothing = torch.zeros(1, HISTORY, CODE_LEVELS, dtype=torch.int32)
@@ -143,7 +142,7 @@ def test_any_number_of_steps_can_be_taken(sequences: Sequences, batch_rows: int)
 
 def test_a_long_sequence_is_learned_once_whatever_it_is_cut_into() -> None:
     """One step over all rows has the gradient that a single row, as long as the sequence, would have."""
-    made = sequences_of((Signal("u", f"i{n}", n, "click", "") for n in range(3 * LENGTH)), 0)
+    made = Sequences.of((Signal("u", f"i{n}", n, "click", "") for n in range(3 * LENGTH)), 0)
     torch.manual_seed(1)
     taste = Taste().eval()
     negatives, log_q = torch.arange(64), torch.zeros(len(made.ids))

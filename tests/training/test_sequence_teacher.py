@@ -9,7 +9,6 @@ import torch
 from inference.tensors import HISTORY
 from streams.errors import Misuse
 from streams.evaluation.base import Signal
-from tests.training.conftest import sequences_of
 from tests.training.test_pretrain import GROUPS, followed
 from training.dataset import Dataset
 from training.lists import Lists, part
@@ -28,7 +27,7 @@ RECIPE = SequenceRecipe(
 @pytest.fixture(scope="module")
 def sequences() -> Sequences:
     signals = followed(1)
-    return sequences_of(signals, len(signals) // 2)
+    return Sequences.of(signals, len(signals) // 2)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +53,7 @@ def asked(sequences: Sequences, history: list[str], candidates: list[str], unkno
         item_ids=np.array([*(ids[seen[item]] for item in candidates), *range(1, unknown + 1)], np.int32),
         depth=np.zeros(count, np.uint8), weight=np.ones(count, np.float32), offsets=np.array([0, count]),
         seeds=np.zeros((1, 1), np.float32), history_ids=latest, users=np.zeros(1, np.int32),
-        targets=np.ones(1, np.int32),
+        targets=np.ones(1, np.int32), at_ms=np.zeros(1, np.int64),
     )  # fmt: skip
 
 
@@ -153,9 +152,9 @@ def test_hidden_items_are_learned_from_what_stands_around_them() -> None:
 
 
 def test_of_too_many_scores_a_part_is_drawn(monkeypatch: pytest.MonkeyPatch, sequences: Sequences) -> None:
-    rows = sequences.windows(50, HISTORY, early=False)
+    rows, wanted = sequences.windows(50, HISTORY, early=False)
     model = SequenceModel(len(sequences.ids), replace(RECIPE.shape, dropout=0.0)).eval()
-    task, some = NextItem(rows, len(sequences.ids)), np.arange(8)
+    task, some = NextItem(rows, wanted, len(sequences.ids)), np.arange(8)
     whole = task.loss(model, some, np.random.default_rng(0)).item()
     monkeypatch.setattr("training.sequence_tasks.CELLS", 20 * len(sequences.ids))
     drawn = [task.loss(model, some, np.random.default_rng(seed)).item() for seed in range(60)]
@@ -172,6 +171,6 @@ def test_it_judges_the_shop_better_than_chance(dataset: Dataset) -> None:
 
 
 def test_without_a_sequence_there_is_nothing_to_learn() -> None:
-    alone = sequences_of((Signal(f"u{n}", "a", n, "click", "") for n in range(5)), 5)
+    alone = Sequences.of((Signal(f"u{n}", "a", n, "click", "") for n in range(5)), 5)
     with pytest.raises(Misuse, match="no sequence has two items"):
         train_sequences(alone, RECIPE, early=True)

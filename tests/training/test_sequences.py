@@ -10,7 +10,6 @@ from inference.tensors import MAX_ID
 from streams.errors import Misuse
 from streams.evaluation.base import Signal
 from streams.features.item import digest_of
-from tests.training.conftest import sequences_of
 from training.sequences import Sequences
 
 
@@ -25,7 +24,7 @@ def plain(sequences: Sequences, *, early: bool = False) -> list[list[int]]:
 
 
 def test_users_sequences_are_in_the_order_of_the_log() -> None:
-    made = sequences_of(signals("ua vb uc vb ub va uc"), 0)
+    made = Sequences.of(signals("ua vb uc vb ub va uc"), 0)
     assert made.users == 2
     assert plain(made) == [[0, 2, 1, 2], [1, 0]]
     assert made.ids.tolist() == [digest_of(item) % MAX_ID + 1 for item in "abc"]
@@ -33,25 +32,25 @@ def test_users_sequences_are_in_the_order_of_the_log() -> None:
 
 
 def test_an_item_that_follows_itself_is_one_place() -> None:
-    made = sequences_of(signals("ua ua va ub ua ua"), 0)
+    made = Sequences.of(signals("ua ua va ub ua ua"), 0)
     assert plain(made) == [[0, 1, 0], [0]]
 
 
 @pytest.mark.parametrize("until", range(1, 8))
 def test_the_early_part_is_what_came_before(until: int) -> None:
     log = signals("ua vb ua uc vb ub va")
-    made = sequences_of(log, until)
+    made = Sequences.of(log, until)
     before = {user: items for user, items in zip("uv", plain(made, early=True), strict=True) if items}
-    seen = sequences_of(log[:until], 0)
+    seen = Sequences.of(log[:until], 0)
     assert list(before.values()) == plain(seen)
-    whole = sequences_of(log, 0)
+    whole = Sequences.of(log, 0)
     assert plain(made) == plain(whole)
 
 
 @pytest.mark.parametrize("size", [0, 1, 2, 19, 20, 21, 49, 50, 51, 80, 81, 400])
 def test_rows_hold_every_step_of_a_sequence_with_its_context(size: int) -> None:
     length, context = 50, 20
-    made = sequences_of((Signal("u", f"i{n}", n, "click", "") for n in range(size + 1)), size)
+    made = Sequences.of((Signal("u", f"i{n}", n, "click", "") for n in range(size + 1)), size)
     rows, wanted = made.windows(length, context, early=True)
     assert rows.shape[1:] == (length,)
     assert sorted(rows[wanted].tolist()) == list(range(1, size)), "all but the first is to be predicted, once"
@@ -65,20 +64,20 @@ def test_rows_hold_every_step_of_a_sequence_with_its_context(size: int) -> None:
 
 
 def test_rows_of_different_users_dont_mix() -> None:
-    made = sequences_of(signals("ua vb uc vd ue vf"), 0)
+    made = Sequences.of(signals("ua vb uc vd ue vf"), 0)
     rows, _ = made.windows(4, 2, early=False)
     assert [row[row >= 0].tolist() for row in rows] == plain(made)
 
 
 def test_items_that_share_a_hash_stay_two_items() -> None:
     """No two are known to collide, so one is made: what counts is that places are numbers, not hashes."""
-    made = sequences_of(signals("ua ub"), 0)
+    made = Sequences.of(signals("ua ub"), 0)
     made.ids[:] = 7
     assert made.windows(4, 2, early=False)[0].tolist() == [[0, 1, -1, -1]]
 
 
 def test_they_come_back_from_a_file_and_a_damaged_one_is_one_sentence(tmp_path: Path) -> None:
-    made = sequences_of(signals("ua vb uc"), 2)
+    made = Sequences.of(signals("ua vb uc"), 2)
     made.save(tmp_path / "sequences.npz")
     again = Sequences.load(tmp_path / "sequences.npz")
     assert all(np.array_equal(getattr(again, one.name), getattr(made, one.name)) for one in fields(Sequences))

@@ -1,6 +1,6 @@
 """An ensemble: what adds nothing gets no weight, what knows gets it, and an empty or one-sided fit is one sentence."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +8,11 @@ import pytest
 from numpy.typing import NDArray
 
 from streams.errors import Misuse
+from tests.training.conftest import RECIPE
 from training.dataset import Dataset
+from training.fit import fit, ndcg, probabilities
 from training.lists import Lists, part
-from training.teacher import fit_ensemble, judged, score
+from training.teacher import StudentTeacher, fit_ensemble, judged, score
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,13 @@ def test_heads_without_labels_follow_the_deepest_that_has_some(lists: Lists) -> 
     assert ensemble.shifts[0] == ensemble.shifts[1] == ensemble.shifts[2]
 
 
+def test_a_student_is_a_teacher(dataset: Dataset, lists: Lists) -> None:
+    student = fit(dataset, replace(RECIPE, epochs=1)).student
+    said = StudentTeacher(student).logits(lists)
+    np.testing.assert_allclose(1 / (1 + np.exp(-said)), probabilities(student, lists), atol=2e-6)
+    assert judged(said, lists) == pytest.approx(ndcg(student, lists), abs=0.01)
+
+
 @pytest.mark.parametrize("depth", [0, 1])
 def test_labels_that_are_all_alike_are_refused(lists: Lists, depth: int) -> None:
     alike = replace(lists, depth=np.full_like(lists.depth, depth))
@@ -106,8 +115,9 @@ def test_a_part_of_lists_is_those_lists(lists: Lists) -> None:
     assert len(some) == 3
     for place, n in enumerate(chosen.tolist()):
         ours, theirs = (slice(x.offsets[i], x.offsets[i + 1]) for x, i in ((some, place), (lists, n)))
-        for name in ("features", "pairs", "item_ids", "depth", "weight"):
-            assert np.array_equal(getattr(some, name)[ours], getattr(lists, name)[theirs])
-        for name in ("seeds", "history_ids", "users", "targets"):
-            assert np.array_equal(getattr(some, name)[place], getattr(lists, name)[n])
+        for name, column in ((one.name, getattr(lists, one.name)) for one in fields(lists) if one.name != "offsets"):
+            if len(column) == len(lists.item_ids):
+                assert np.array_equal(getattr(some, name)[ours], column[theirs])
+            else:
+                assert np.array_equal(getattr(some, name)[place], column[n])
     assert some.offsets[-1] == len(some.item_ids)
