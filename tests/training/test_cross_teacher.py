@@ -37,7 +37,7 @@ def small(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Dataset
     """A few lists, where only the way counts and not how good it gets."""
     folder = tmp_path_factory.mktemp("small")
     for split, size in (("train", 64), ("validation", 10)):
-        part(dataset.whole(split), np.arange(size)).save(folder / f"{split}-0000.npz")
+        part(dataset.whole(split), np.arange(size)).save(folder / f"{split}-0000.parquet")
     return replace(dataset, folder=folder)
 
 
@@ -153,7 +153,7 @@ def test_a_run_goes_on_with_its_own_recipe_and_lists_only(small: Dataset, texts:
         trained(small, texts, replace(RECIPE, candidates=5), tmp_path / "run")
     for split in ("train", "validation"):
         lists = small.whole(split)
-        replace(lists, depth=lists.depth[::-1].copy()).save(tmp_path / f"{split}-0000.npz")
+        replace(lists, depth=lists.depth[::-1].copy()).save(tmp_path / f"{split}-0000.parquet")
     with pytest.raises(BadModel, match="data was"):
         trained(replace(small, folder=tmp_path), texts, RECIPE, tmp_path / "run")
 
@@ -162,8 +162,8 @@ def test_lists_for_which_nothing_was_found_are_left_out(small: Dataset, texts: T
     train = small.whole("train")
     offsets = train.offsets.copy()
     offsets[1:40] = 0  # all went to the fortieth
-    replace(train, offsets=offsets).save(tmp_path / "train-0000.npz")
-    small.whole("validation").save(tmp_path / "validation-0000.npz")
+    replace(train, offsets=offsets).save(tmp_path / "train-0000.parquet")
+    small.whole("validation").save(tmp_path / "validation-0000.parquet")
     course = replace(COURSE, batch_rows=1)
     trained(replace(small, folder=tmp_path), texts, replace(RECIPE, course=course))
 
