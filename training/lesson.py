@@ -10,6 +10,7 @@ from streams.errors import Misuse
 from streams.evaluation.base import Case
 from streams.evaluation.log import Entry, Log
 from streams.evaluation.protocols import PROTOCOLS, Chosen
+from streams.evaluation.protocols.hidden import Hidden
 from streams.event_log import ITEMS, find_file
 
 
@@ -40,8 +41,12 @@ class Lesson:
             yield step
 
     def items(self) -> Iterator[Item]:
-        """Yield the catalogue."""
-        return self.log.items()
+        """Yield the catalogue, without what the protocol hides: the shop publishes it only afterwards.
+
+        Were it there, a student would learn that what nobody touched yet is never wanted.
+        """
+        hidden = self._protocol if isinstance(self._protocol, Hidden) else None
+        return (item for item in self.log.items() if hidden is None or not hidden.hides(item.item_id))
 
     def identity(self) -> dict[str, Any]:
         """Return what tells it from any other: hashes of its files, which are read for it, and the protocol.

@@ -13,6 +13,8 @@ import training.cache
 import training.dataset
 from streams.errors import Misuse, StreamrankError
 from streams.evaluation.protocols import Chosen
+from streams.evaluation.protocols.hidden import Hidden
+from streams.evaluation.protocols.prequential import Prequential
 from tests.training.conftest import LIMITS, RECIPE, lists_of, shop, write_log
 from tests.unit.building import settings
 from training.cache import key_of
@@ -152,3 +154,12 @@ def test_what_it_is_made_of_is_in_its_file(dataset: Dataset) -> None:
     assert {"sha256", "items_sha256", "protocol", "limits", "cleaning", "seed", "fold", "contract", "left_out"} <= set(
         meta
     )
+
+
+def test_what_is_hidden_is_in_no_catalogue_that_is_learned_from(log: Path) -> None:
+    hidden = Hidden(Prequential(Chosen()), 0.3, 1)
+    whole, without = ({item.item_id for item in Lesson(log, "prequential", chosen).items()} for chosen in (
+        Chosen(), Chosen(hide=0.3, seed=1)
+    ))  # fmt: skip
+    assert without < whole
+    assert whole - without == set(filter(hidden.hides, whole))
