@@ -185,8 +185,9 @@ def test_an_empty_split_is_refused(dataset: Dataset, texts: Texts, tmp_path: Pat
 def test_features_that_are_no_numbers_name_the_step(dataset: Dataset, texts: Texts, tmp_path: Path) -> None:
     for path in (path for split in ("train", "validation") for path in dataset.paths(split)):
         lists = Lists.load(path)
-        lists.features[5] = np.nan
-        lists.save(tmp_path / path.name)
+        features = lists.features.copy()
+        features[5] = np.nan
+        replace(lists, features=features).save(tmp_path / path.name)
     with pytest.raises(Diverged, match=r"^step 1 \(epoch 1\): the loss is nan"):
         trained(replace(dataset, folder=tmp_path), texts, RECIPE)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from inference.tensors import HISTORY
+from inference.tensors import CODE_LEVELS, HISTORY
 from streams.errors import Misuse
 from streams.evaluation.base import Signal
 from tests.training.test_pretrain import GROUPS, followed
@@ -51,6 +51,8 @@ def asked(sequences: Sequences, history: list[str], candidates: list[str], unkno
     return Lists(
         features=np.zeros((count, 1), np.float32), pairs=np.zeros((count, 1), np.float32),
         item_ids=np.array([*(ids[seen[item]] for item in candidates), *range(1, unknown + 1)], np.int32),
+        item_codes=np.zeros((count, CODE_LEVELS), np.int32),
+        history_codes=np.zeros((1, HISTORY, CODE_LEVELS), np.int32),
         depth=np.zeros(count, np.uint8), weight=np.ones(count, np.float32), offsets=np.array([0, count]),
         seeds=np.zeros((1, 1), np.float32), history_ids=latest, users=np.zeros(1, np.int32),
         targets=np.ones(1, np.int32), at_ms=np.zeros(1, np.int64),

@@ -35,6 +35,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     made = write(tmp_path / "runs" / "data", lines, [item(f"i{n}", category=[f"c{n % 4}"]) for n in range(25)])
     session = {"user_id": "h", "items": ["i1", "i2"], "targets": ["i3"]}
     (made / "holdout.jsonl").write_text(json.dumps(session) + "\n")
+    (tmp_path / "recipe.toml").write_text("[pretraining]\nepochs = 1\n[fit]\nepochs = 1\n")
     monkeypatch.chdir(tmp_path)
     return made
 
