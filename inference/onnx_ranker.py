@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from inference.ranker import Ranked, RankerInputs, checked
 from inference.tensors import RANKER_OUTPUTS
-from streams.errors import BadModel, MissingServer
+from streams.errors import BadModel, MissingServer, RankerUnavailable
 
 
 class OnnxRanker:
@@ -33,9 +33,12 @@ class OnnxRanker:
         self.model = f"{folder.name}/{version}"
 
     def score(self, inputs: RankerInputs) -> NDArray[np.float32]:
-        """Return p (B, K, H), finite; raise `RankerUnavailable` if the file answers anything else."""
+        """Return p (B, K, H), finite; raise `RankerUnavailable` if the file fails, or answers anything else."""
         feeds = {tensor.name: array for tensor, array in inputs.tensors() if tensor.name in self._needs}
-        (p,) = self._session.run([tensor.name for tensor in RANKER_OUTPUTS], feeds)
+        try:
+            (p,) = self._session.run([tensor.name for tensor in RANKER_OUTPUTS], feeds)
+        except Exception as exc:  # as above
+            raise RankerUnavailable(f"{self.model} failed in onnxruntime: {exc}") from exc
         return checked(p, inputs, self.model)
 
     async def rank(self, inputs: RankerInputs, timeout_s: float) -> Ranked:

@@ -53,7 +53,7 @@ class TritonAddress:
                 ("grpc.max_send_message_length", -1),
                 ("grpc.max_receive_message_length", -1),
                 ("grpc.initial_reconnect_backoff_ms", first),
-                ("grpc.min_reconnect_backoff_ms", first),
+                ("grpc.min_reconnect_backoff_ms", most),  # how long an attempt may take on a busy machine
                 ("grpc.max_reconnect_backoff_ms", most),
             ],
         }

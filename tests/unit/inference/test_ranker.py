@@ -73,6 +73,19 @@ def test_a_file_that_is_no_model_is_refused_with_its_path(tmp_path: Path) -> Non
         OnnxRanker(folder, 1)
 
 
+def test_a_file_that_fails_while_it_runs_is_one_sentence(tmp_path: Path) -> None:
+    folder = write_tiny_ranker(tmp_path)
+    model = onnx.load(folder / "1" / "model.onnx")
+    for weights in model.graph.initializer:
+        if weights.data_type != onnx.TensorProto.FLOAT:  # axes and shapes, now of other tensors
+            weights.CopyFrom(onnx.numpy_helper.from_array(0 * onnx.numpy_helper.to_array(weights), weights.name))
+    onnx.save(model, folder / "1" / "model.onnx")
+    ranker = OnnxRanker(folder, 1)
+    with pytest.raises(RankerUnavailable, match=r"^ranker/1 failed in onnxruntime: "):
+        for batch in golden_inputs():
+            ranker.score(batch)
+
+
 def test_install_replaces_a_folder_and_leaves_no_trace_of_how(tmp_path: Path) -> None:
     source, repository = write_tiny_ranker(tmp_path / "source"), tmp_path / "repository"
     repository.mkdir()
