@@ -64,7 +64,7 @@ def slow(place: Path) -> None:
     """A version that says the same, after some hundred million multiplications."""
     model, wide = tiny_ranker(2), 1_200
     weights = np.random.default_rng(1).normal(scale=0.01, size=(wide, wide)).astype(np.float32)
-    chain = ["features", "first", "second", "third", "fourth"]
+    chain = ["features", "slow_1", "slow_2", "slow_3", "slow_4"]
     steps = [
         helper.make_node("MatMul", [before, "widen" if before == "features" else "wide"], [after])
         for before, after in itertools.pairwise(chain)
