@@ -43,8 +43,8 @@ class Deployment:
     def __init__(self, addresses: Addresses, folder: Path) -> None:
         self.name = f"bench-{uuid.uuid4().hex[:6]}."
         own = {"topic_prefix": self.name, "key_prefix": self.name, "kafka_group": self.name}
-        self._environment = embedded_environment(addresses) | {ENV_PREFIX + k.upper(): v for k, v in own.items()}
-        values: dict[str, Any] = {k.removeprefix(ENV_PREFIX).lower(): v for k, v in self._environment.items()}
+        self.environment = embedded_environment(addresses) | {ENV_PREFIX + k.upper(): v for k, v in own.items()}
+        values: dict[str, Any] = {k.removeprefix(ENV_PREFIX).lower(): v for k, v in self.environment.items()}
         self.settings: Settings = load_settings(None, **values)
         self._folder = folder / self.name.rstrip(".")
         self._folder.mkdir()
@@ -65,7 +65,7 @@ class Deployment:
 
     def start(self, *, ready: bool = True) -> None:
         """Start the worker; return when it has its partitions, or at once."""
-        self._worker = SupervisedWorker(self._folder, self._environment)
+        self._worker = SupervisedWorker(self._folder, self.environment)
         self._worker.start()
         if ready:
             self._worker.await_ready(READY_S)

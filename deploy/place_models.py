@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import get_args
 
-from inference.repository import install, versions
+from inference.repository import SHELF, install, versions
 from inference.tensors import Target, config_pbtxt
 from streams.settings import SHIPPED_MODELS
 
@@ -19,7 +19,9 @@ def place(target: Target, repository: Path, models: Path = SHIPPED_MODELS) -> li
     for source in sorted(path.parent for path in models.glob("*/config.pbtxt")):
         folder = repository / source.name
         folder.mkdir(parents=True, exist_ok=True)
-        for version in sorted(set(versions(source)) - set(versions(folder))):
+        shelf = repository / SHELF / source.name  # where `streamrank models` puts what doesn't serve any more
+        there = {*versions(folder), *(versions(shelf) if shelf.is_dir() else ())}
+        for version in sorted(set(versions(source)) - there):
             install(source / str(version), folder)
             placed.append(f"{source.name}/{version}")
         temporary = folder / ".config.pbtxt.new"

@@ -29,7 +29,9 @@ class OnnxRanker:
             self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         except Exception as exc:  # onnxruntime's errors share no base but this one
             raise BadModel(f"{path}: onnxruntime cannot open it: {exc}") from exc
-        self._needs = frozenset(tensor.name for tensor in self._session.get_inputs())
+        self.inputs, self.outputs = self._session.get_inputs(), self._session.get_outputs()
+        """What the file declares: each with name, type and shape."""
+        self._needs = frozenset(tensor.name for tensor in self.inputs)
         self.model = f"{folder.name}/{version}"
 
     def score(self, inputs: RankerInputs) -> NDArray[np.float32]:

@@ -4,11 +4,12 @@ A version is served to people only after `probe` returned. It exists because a P
 garbage with every status green (see triton_models/backends/streamrank_onnx/model.py).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 from tritonclient.utils import InferenceServerException
 
 from inference.onnx_encoder import OnnxEncoder
@@ -74,7 +75,7 @@ def probe(address: TritonAddress, model: str, version: int, folder: Path, timeou
     """
     reference = OnnxRanker(folder, version)
     name = f"{model}/{version}"
-    lowest, highest = np.inf, -np.inf
+    answers = []
     client = address.sync_client()
     try:
         for inputs in golden_inputs():
@@ -84,10 +85,16 @@ def probe(address: TritonAddress, model: str, version: int, folder: Path, timeou
             worst = float(np.abs(p - expected).max())
             if worst > TOLERANCE:
                 raise BadModel(f"{name}: the server differs from model.onnx by {worst:.2g} (limit {TOLERANCE:g})")
-            lowest, highest = min(lowest, float(p.min())), max(highest, float(p.max()))
+            answers.append(p)
     except (InferenceServerException, RankerUnavailable) as exc:
         raise BadModel(f"{name}: the server failed on golden inputs: {exc}") from exc
     finally:
         client.close()
-    if not 0 <= lowest < highest <= 1:
-        raise BadModel(f"{name}: answers lie in [{lowest:g}, {highest:g}], which are no varied probabilities")
+    check_varied(name, answers)
+
+
+def check_varied(model: str, answers: Sequence[NDArray[np.float32]]) -> None:
+    """Raise `BadModel` unless all answers p (B, K, H) are in [0, 1] and tell candidates of a request apart."""
+    lowest, highest = min(float(p.min()) for p in answers), max(float(p.max()) for p in answers)
+    if not (0 <= lowest and highest <= 1 and any(np.ptp(p, axis=1).max() > 0 for p in answers)):
+        raise BadModel(f"{model}: answers lie in [{lowest:g}, {highest:g}], which are no varied probabilities")

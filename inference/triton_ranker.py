@@ -21,6 +21,8 @@ from streams.errors import RankerUnavailable
 # How soon a lost connection is tried again. gRPC's own default grows to two minutes, long after Triton is
 # back.
 _RECONNECT_MS = (100, 1_000)
+# How long a blocking client may take to connect. It is new for each command, and a server that loads a model is busy.
+_CONNECT_MS = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +37,13 @@ class TritonAddress:
 
     def sync_client(self) -> Any:
         """Return a blocking client, for probes and the control API."""
-        return triton_sync.InferenceServerClient(**self._arguments())
+        return triton_sync.InferenceServerClient(**self._arguments(_CONNECT_MS))
 
     def client(self) -> Any:
         """Return an asyncio client; call it in the loop that will use it."""
-        return triton_aio.InferenceServerClient(**self._arguments())
+        return triton_aio.InferenceServerClient(**self._arguments(_RECONNECT_MS[0]))
 
-    def _arguments(self) -> dict[str, Any]:
+    def _arguments(self, connect_ms: int) -> dict[str, Any]:
         first, most = _RECONNECT_MS
         return {
             "url": self.url,
@@ -53,7 +55,7 @@ class TritonAddress:
                 ("grpc.max_send_message_length", -1),
                 ("grpc.max_receive_message_length", -1),
                 ("grpc.initial_reconnect_backoff_ms", first),
-                ("grpc.min_reconnect_backoff_ms", most),  # how long an attempt may take on a busy machine
+                ("grpc.min_reconnect_backoff_ms", connect_ms),
                 ("grpc.max_reconnect_backoff_ms", most),
             ],
         }

@@ -9,6 +9,7 @@ from inference.triton_encoder import TritonEncoder
 from inference.triton_ranker import TritonAddress
 from streams.errors import StoreMismatch, StreamrankError, Unreachable
 from streams.features.user import FOLD_VERSION
+from streams.rollout.pointer import Pointer
 from streams.settings import Settings
 from streams.store.connection import connect
 
@@ -20,7 +21,7 @@ class BackfillUnfinished(StreamrankError):
 
 
 class ModelNotReady(StreamrankError):
-    """Triton answers but does not serve the model version: publish it, or correct triton_model, triton_version."""
+    """Triton answers but does not serve the champion: see `streamrank models list`, or correct triton_version."""
 
 
 def triton_address(settings: Settings) -> TritonAddress:
@@ -29,18 +30,28 @@ def triton_address(settings: Settings) -> TritonAddress:
     return TritonAddress(settings.triton_address, settings.triton_ssl, *(str(f) if f else None for f in files))
 
 
-async def check_triton(settings: Settings) -> str:
-    """Return the model version that is ready.
+async def champion(settings: Settings) -> int:
+    """Return the version that serves: the pointer's, or before there is one the settings'."""
+    redis = connect(settings)
+    try:
+        lineup = await Pointer(redis, settings.key_prefix, settings.triton_model).read()
+    finally:
+        await redis.close()
+    return settings.triton_version if lineup is None else lineup.champion
+
+
+async def check_triton(settings: Settings, version: int) -> str:
+    """Return the model version, if it is ready.
 
     Raises:
         Unreachable: naming the address.
         ModelNotReady: naming the model and version.
     """
     client = triton_address(settings).client()
-    model, version = settings.triton_model, str(settings.triton_version)
+    model = settings.triton_model
     try:
         async with asyncio.timeout(TRITON_S):
-            ready = await client.is_model_ready(model, version)
+            ready = await client.is_model_ready(model, str(version))
     except (InferenceServerException, TimeoutError) as exc:
         raise Unreachable(
             f"Triton at {settings.triton_address} does not answer: start it, or correct triton_address"

@@ -43,6 +43,7 @@ VERBS = {
     "train": Verb("training:train", "Train a ranker on a log."),
     "distill": Verb("distilling:distill", "Train a ranker on a log and on what a teacher thinks."),
     "export": Verb("exporting:export", "Make model folders of trained models."),
+    "models": Verb("models:models", "Publish, try, promote and roll back versions of the ranker."),
     "schema": Verb("schema:schema", "Print the JSON Schema of every topic."),
 }
 

@@ -18,7 +18,7 @@ from streams.features.meaning import Meanings
 from streams.features.user import FOLD_VERSION
 from streams.fold_batch import Owned, PartitionBatch, read
 from streams.push import Pushes
-from streams.recommend import Recommender
+from streams.recommend import Recommender, Route
 from streams.rehearsal import rehearse
 from streams.retrieval.blend import Retriever, named_sources
 from streams.retrieval.counters import Counters
@@ -62,10 +62,11 @@ class Pipeline:
         clock: Clock,
         topic_ids: Mapping[str, str],
         meanings: Meanings | None = None,
+        route: Route | None = None,
     ) -> None:
         """`topic_ids` maps the broker's names of `events` and `items` to their topic ids.
 
-        Without `meanings` no item has a semantic code.
+        Without `meanings` no item has a semantic code. `route` says who ranks for whom, if not `ranker` for all.
         """
         self._store = store
         self.settings = settings
@@ -86,6 +87,7 @@ class Pipeline:
             Retriever(settings.candidates, named_sources(settings.sources)),
             ranker,
             settings.triton_timeout_s,
+            route,
         )
 
     @property
@@ -183,15 +185,13 @@ class Pipeline:
         return now, rest
 
     async def _recommend(self, batches: Sequence[PartitionBatch]) -> None:
-        """Answer the asks of all partitions with one ranker call."""
+        """Answer the asks of all partitions with one ranker call a version that serves."""
         prepared = [pair for one in batches for pair in one.prepare(self.recommender)]
         if not prepared:
             return
-        ranked, because = await self.recommender.rank([ready for _, ready in prepared])
-        for row, (one, ready) in enumerate(prepared):
-            p, model = (ranked.p[row], ranked.model) if ranked else (None, None)
+        for (one, ready), scored in zip(prepared, await self.recommender.score([r for _, r in prepared]), strict=True):
             now_ms = self._clock(ready.ask.received_ms)
-            one.answer(self.recommender.slate(ready, p, model, because, now_ms), ready.ask.request)
+            one.answer(self.recommender.slate(ready, *scored, now_ms), ready.ask.request)
 
     async def _commit(
         self,

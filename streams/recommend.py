@@ -5,7 +5,7 @@ sources decides alone, and the slate says so (`served_by`, `because`): degraded,
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +29,12 @@ from streams.slate.select import select, worth
 _log = logging.getLogger(__name__)
 LANES = 8
 """Candidates are padded to a multiple: what is left over from a vector register, onnxruntime rounds in another way."""
+
+
+Route = Callable[[Sequence[str]], Sequence[tuple[Ranker, Sequence[int]]]]
+"""From the users of a batch to who ranks for which of them, by their places; each is called once."""
+Scored = tuple[NDArray[np.float32] | None, str | None, str | None]
+"""What became of one ask: p (K, H) and the model that gave it, or neither and because of what."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +72,15 @@ class Recommender:
         retriever: Retriever,
         ranker: Ranker | None,
         timeout_s: float,
+        route: Route | None = None,
     ) -> None:
+        """`route` says who ranks for whom; without it `ranker` does for all."""
         self.catalogue = catalogue
         self.counters = counters
         self.retriever = retriever
         self._ranker = ranker
         self._timeout_s = timeout_s
+        self._route = route
 
     def prepare(self, ask: Ask) -> Prepared:
         """Retrieve and encode the candidates of one ask: everything before the ranker. No I/O."""
@@ -94,14 +103,30 @@ class Recommender:
         )
         return Prepared(ask, history, candidates, encoded)
 
+    async def score(self, prepared: Sequence[Prepared]) -> list[Scored]:
+        """Score all candidates of each ask by whoever ranks for its user: one call a version that serves."""
+        if self._route is None:
+            routes: Sequence[tuple[Ranker | None, Sequence[int]]] = [(self._ranker, range(len(prepared)))]
+        else:
+            routes = self._route([one.ask.request.user_id for one in prepared])
+        scored: dict[int, Scored] = {}
+        for ranker, places in routes:
+            ranked, because = await self._call(ranker, [prepared[place] for place in places])
+            for row, place in enumerate(places):
+                scored[place] = (ranked.p[row], ranked.model, because) if ranked else (None, None, because)
+        return [scored[place] for place in range(len(prepared))]
+
     async def rank(self, prepared: Sequence[Prepared]) -> tuple[Ranked | None, str | None]:
         """Score all candidates of all asks in one call; None with the reason if that was not possible."""
-        if self._ranker is None:
+        return await self._call(self._ranker, prepared)
+
+    async def _call(self, ranker: Ranker | None, prepared: Sequence[Prepared]) -> tuple[Ranked | None, str | None]:
+        if ranker is None:
             return None, "no ranker is configured"
         if not any(len(one.candidates.items) for one in prepared):
             return None, "no candidates"
         try:
-            return await self._ranker.rank(self.tensors(prepared), self._timeout_s), None
+            return await ranker.rank(self.tensors(prepared), self._timeout_s), None
         except RankerUnavailable as exc:
             return None, str(exc)
         except Exception as exc:  # whatever is wrong with the ranker must not stop the partition

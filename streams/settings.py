@@ -65,7 +65,8 @@ class Settings(BaseSettings):
     triton_cert_file: Path | None = None
     triton_key_file: Path | None = None
     triton_model: str = "ranker"
-    triton_version: int = Field(1, ge=1)
+    triton_version: int = Field(1, ge=1, description="served before the first `models` command")
+    triton_repository: Path | None = Field(None, description="the model repository that Triton serves, for `models`")
     triton_timeout_s: float = Field(0.1, gt=0, description="after which a simpler ranker answers")
     encoder: Path | None = Field(None, description="the encoder's model folder; without one no text has a code")
     encoder_version: int = Field(1, ge=1)

@@ -16,6 +16,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -34,7 +35,7 @@ from streams.agents.place import Placer
 from streams.agents.process import Processor, read_events
 from streams.agents.publish import Publisher
 from streams.agents.tick import publish_ticks
-from streams.checks import check_redis, check_triton, triton_address
+from streams.checks import champion, check_redis, check_triton, triton_address
 from streams.contracts.topics import EVENTS, ITEMS
 from streams.errors import StreamrankError
 from streams.features.meaning import Meanings
@@ -42,8 +43,11 @@ from streams.health import HealthServer
 from streams.kafka_admin import check_topics
 from streams.metrics import Metrics
 from streams.pipeline import Pipeline
+from streams.rollout.follow import FollowedRanker, follow
+from streams.rollout.pointer import Pointer
 from streams.settings import Settings
 from streams.store.base import FeatureStore
+from streams.store.connection import connect
 from streams.store.redis import RedisStore
 
 EXIT_UNEXPECTED = 70
@@ -100,26 +104,39 @@ async def _serve(settings: Settings) -> None:
         loop.add_signal_handler(number, stop.set)
     states = await asyncio.to_thread(check_topics, settings)
     await check_redis(settings)
-    await check_triton(settings)
+    version = await champion(settings)
+    await check_triton(settings, version)
     ids = {name: states[name].topic_id for name in (settings.topic(EVENTS), settings.topic(ITEMS))}
     store = RedisStore.from_settings(settings, role="worker")
-    ranker = TritonRanker(triton_address(settings), settings.triton_version, settings.triton_model)
-    guarded = GuardedRanker(ranker, CircuitBreaker(time.monotonic))
+    redis = connect(settings)
+    triton = TritonRanker(triton_address(settings), version, settings.triton_model)
+    ranker = FollowedRanker(partial(_guarded, triton), version)
     encoder = _encoder(settings)
     meanings = None if encoder is None else Meanings(encoder.identity)
-    pipeline = Pipeline(store, guarded, settings, clock=_wall_clock_ms, topic_ids=ids, meanings=meanings)
+    pipeline = Pipeline(
+        store, ranker, settings, clock=_wall_clock_ms, topic_ids=ids, meanings=meanings, route=ranker.route
+    )
     try:
         await pipeline.start()
         with tempfile.TemporaryDirectory(prefix="streamrank-") as datadir:
             worker = Worker(settings, store, pipeline, ids, Path(datadir), _leave_in_time)
+            pointer = Pointer(redis, settings.key_prefix, settings.triton_model)
+            worker.add_job(follow(pointer, ranker))
+            worker.add_job(ranker.shadowing.run(pointer))
             if encoder is not None and meanings is not None:
                 worker.add_job(TextReader(encoder, meanings, store, settings, lambda: pipeline.watermarks).run())
             await worker.work(stop)
     finally:
-        await ranker.close()
+        await triton.close()
         if encoder is not None:
             await encoder.close()
         await store.close()
+        await redis.close()
+
+
+def _guarded(triton: TritonRanker, version: int) -> GuardedRanker:
+    """Return a version behind a breaker of its own: what another version did is not held against it."""
+    return GuardedRanker(triton.at(version), CircuitBreaker(time.monotonic))
 
 
 def _encoder(settings: Settings) -> TritonEncoder | None:

@@ -1,15 +1,21 @@
 """What several test folders need: waiting on a condition, a tiny ranker, and processes by their ids."""
 
 import hashlib
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from inference.manifest import MANIFEST_FILE, MODEL_FILE
+from inference.onnx_ranker import OnnxRanker
+from inference.probe import golden_inputs
 from inference.tensors import FEATURES, HEADS, MAX_ID, RANKER_INPUTS, RANKER_OUTPUTS, Tensor, config_pbtxt
+from inference.verify import golden
 from streams.store.base import Change
 
 POLL_S = 0.02
@@ -65,6 +71,28 @@ def write_tiny_ranker(models: Path, version: int = 1, seed: int = 1) -> Path:
     return folder
 
 
+def write_version(folder: Path, version: int, seed: int, model: onnx.ModelProto | None = None) -> Path:
+    """Write a version as the training does, with a manifest that fits it, into a model's folder; return its folder."""
+    place = folder / str(version)
+    place.mkdir(parents=True)
+    onnx.save(model or tiny_ranker(seed), place / MODEL_FILE)
+    ranker = OnnxRanker(folder, version)
+    answers = golden([ranker.score(inputs) for inputs in golden_inputs()]).round(6).tolist()
+    write_manifest(place, answers)
+    return place
+
+
+def write_manifest(place: Path, answers: list[list[float]]) -> None:
+    """Write a manifest of the files that are there, with these golden answers."""
+    sha256 = {MODEL_FILE: hashlib.sha256((place / MODEL_FILE).read_bytes()).hexdigest()}
+    manifest = {
+        "golden": answers,
+        "sha256": sha256,
+        "evaluation": {"results": {"streamrank": {"ndcg": [0.25, 0.2, 0.3]}}},
+    }
+    (place / MANIFEST_FILE).write_text(json.dumps(manifest))
+
+
 def tiny_ranker(seed: int) -> onnx.ModelProto:
     """Return p = sigmoid(features W), with W drawn from `seed`; it reads all the inputs."""
     weights = np.random.default_rng(seed).normal(scale=0.2, size=(len(FEATURES), len(HEADS))).astype(np.float32)
@@ -104,6 +132,16 @@ def tiny_ranker(seed: int) -> onnx.ModelProto:
     graph = helper.make_graph(nodes, "tiny", inputs, outputs, constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     onnx.checker.check_model(model)
+    return model
+
+
+def damaged(damage: Callable[[NDArray[np.float32]], NDArray[np.float32]], seed: int = 1) -> onnx.ModelProto:
+    """Return a tiny ranker whose float weights went through `damage`."""
+    model = tiny_ranker(seed)
+    for weights in model.graph.initializer:
+        array = numpy_helper.to_array(weights)
+        if array.dtype == np.float32:
+            weights.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(damage(array)), weights.name))
     return model
 
 

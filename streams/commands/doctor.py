@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from streams.checks import check_encoder, check_redis, check_triton
+from streams.checks import champion, check_encoder, check_redis, check_triton
 from streams.commands.options import json_option, with_settings, write_json
 from streams.contracts.topics import TOPICS
 from streams.errors import StreamrankError
@@ -32,7 +32,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     """Yield a finding for each dependency; never raises for a fault of one."""
     yield from _kafka(settings)
     yield _try("redis", lambda: asyncio.run(check_redis(settings)))
-    yield _try("triton", lambda: asyncio.run(check_triton(settings)))
+    yield _try("triton", lambda: asyncio.run(_triton(settings)))
     if (folder := settings.encoder) is not None:
         yield _try("encoder", lambda: asyncio.run(check_encoder(settings, folder)))
 
@@ -48,6 +48,14 @@ def _kafka(settings: Settings) -> Iterator[Finding]:
         wrong = problems(settings, {name: state})
         detail = wrong[0] if wrong else f"{settings.partitions} partitions"
         yield Finding(f"topic {name}", not wrong, detail)
+
+
+async def _triton(settings: Settings) -> str:
+    try:
+        version = await champion(settings)
+    except StreamrankError:  # which is a finding of its own
+        version = settings.triton_version
+    return await check_triton(settings, version)
 
 
 def _try(name: str, check: Callable[[], str]) -> Finding:

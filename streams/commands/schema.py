@@ -11,6 +11,7 @@ from streams.commands.options import json_option, write_json
 from streams.contracts import topics
 from streams.contracts.events import Event
 from streams.contracts.items import Item
+from streams.contracts.models import ModelEvent
 from streams.contracts.slates import DeadLetter, Feedback, Forgotten, Slate
 
 VALUES: dict[str, Any] = {
@@ -19,8 +20,9 @@ VALUES: dict[str, Any] = {
     topics.RECOMMENDATIONS: Slate,
     topics.FEEDBACK: Feedback | Forgotten,
     topics.DEAD_LETTERS: DeadLetter,
+    topics.MODELS: ModelEvent,
 }
-"""What a topic's value is; a topic that isn't here carries nothing yet."""
+"""What a topic's value is."""
 
 
 def json_schema() -> dict[str, Any]:

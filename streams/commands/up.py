@@ -78,6 +78,7 @@ def embedded_environment(addresses: Addresses) -> dict[str, str]:
         "kafka_bootstrap": addresses.kafka,
         "redis_url": addresses.redis_url,
         "triton_address": addresses.triton,
+        "triton_repository": addresses.repository,
         **EMBEDDED,
     }
     return {ENV_PREFIX + name.upper(): value for name, value in values.items()}

@@ -57,6 +57,7 @@ class Triton(Server):
             "--model-repository=models",
             "--model-control-mode=explicit",
             *(f"--load-model={name}" for name in names),
+            "--model-load-thread-count=1",  # a load starts a process a version, and would take every core
             "--strict-readiness=true",
             "--disable-auto-complete-config",
             "--allow-http=false",
@@ -72,10 +73,13 @@ class Triton(Server):
         return Command((program, *options), self.folder, _environment(home))
 
     def answers(self, timeout_s: float) -> bool:
-        """Ask whether the server and all its models are ready."""
+        """Ask whether the server lives; it does from when its models are loaded.
+
+        It isn't asked whether it is ready: with strict readiness it says no while any version is loaded or unloaded.
+        """
         client = TritonAddress(self.address).sync_client()
         try:
-            return bool(client.is_server_ready(client_timeout=timeout_s))
+            return bool(client.is_server_live(client_timeout=timeout_s))
         except InferenceServerException:
             return False
         finally:
@@ -140,4 +144,7 @@ def _environment(home: Path) -> dict[str, str]:
     return {
         "LD_LIBRARY_PATH": os.pathsep.join(str(folder) for folder in libraries if folder),
         "PATH": os.pathsep.join(path),
+        # glibc keeps what a load freed, in an arena a thread: few of them, and given back, memory stays where it was.
+        "MALLOC_ARENA_MAX": "2",
+        "MALLOC_TRIM_THRESHOLD_": "131072",
     }

@@ -76,6 +76,16 @@ def test_replay_publishes_a_log(folder: Path) -> None:
     assert "0" not in published.values()
 
 
+def test_the_ranker_is_swapped_by_hand_and_back(folder: Path) -> None:
+    swap = start("swap", folder)
+    said = swap.wait(90), (folder / "swap.log").read_text()
+    assert said[0] == 0, said[1]
+    (last,) = re.findall(r"ranker, revision 4.*", said[1], re.DOTALL)
+    assert re.search(r"1\W+champion", last), said[1]
+    assert re.search(r"2\W+rolled back", last), said[1]
+    assert "1 of 1 workers" in last
+
+
 def test_simulate_measures_slates_beside_what_is_simple(folder: Path) -> None:
     simulate = start("simulate", folder)
     said = simulate.wait(150), (folder / "simulate.log").read_text()

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import numpy_helper
 
 from inference.onnx_ranker import OnnxRanker
 from inference.probe import TOLERANCE, golden_inputs, probe
@@ -21,7 +20,7 @@ from inference.triton_ranker import TritonAddress, TritonRanker
 from streams.embedded.server import free_port
 from streams.errors import BadModel, RankerUnavailable
 from tests.integration.conftest import RunningStack
-from tests.support import tiny_ranker, write_tiny_ranker
+from tests.support import damaged, write_tiny_ranker
 
 
 def rank(address: str, batch: RankerInputs, version: int = 1, timeout_s: float = 5.0) -> Ranked:
@@ -139,12 +138,7 @@ def assert_refused(
 ) -> None:
     """Damage the float weights of a model, have it served, and see the probe say why it can't stay."""
     source = write_tiny_ranker(folder, version=version)
-    model = tiny_ranker(seed=version)
-    for weights in model.graph.initializer:
-        array = numpy_helper.to_array(weights)
-        if array.dtype == np.float32:
-            weights.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(damage(array)), weights.name))
-    onnx.save(model, source / str(version) / "model.onnx")
+    onnx.save(damaged(damage, seed=version), source / str(version) / "model.onnx")
     with served(stack, source, version), pytest.raises(BadModel, match=sentence):
         probe(TritonAddress(stack.triton), "ranker", version, source)
 

@@ -101,6 +101,13 @@ def with_result_files() -> Iterator[Any]:
                 yield pytest.param(words, command, option, id=" ".join([*words, option]))
 
 
+def fitting(kind: click.ParamType) -> str:
+    """Return a value that an argument of this kind takes."""
+    if isinstance(kind, click.Choice):
+        return str(kind.choices[0])
+    return "1" if isinstance(kind, click.IntRange) else __file__
+
+
 @pytest.mark.parametrize(("words", "command", "option"), list(with_result_files()))
 def test_a_result_that_cannot_be_written_is_known_before_the_work(
     words: list[str],
@@ -112,7 +119,7 @@ def test_a_result_that_cannot_be_written_is_known_before_the_work(
 ) -> None:
     monkeypatch.setattr(command, "callback", lambda **options: pytest.fail("the work began"))
     required = [one.type for one in command.params if one.required]
-    given = [str(kind.choices[0]) if isinstance(kind, click.Choice) else __file__ for kind in required]
+    given = [fitting(kind) for kind in required]
     path = tmp_path / "nowhere" / "result"
     assert cli.run([*words, *given, option, str(path)]) == 2
     assert capsys.readouterr().err == f"streamrank: {path}: cannot write the result: No such file or directory\n"

@@ -224,6 +224,9 @@ def test_models_are_placed_for_the_target_and_nothing_served_is_replaced(tmp_pat
     assert (repository / "ranker/1/model.onnx").read_bytes() == b"first"
     assert (repository / "ranker/config.pbtxt").read_text() == config_pbtxt("ranker", "cpu")
     assert not list(repository.rglob(".*"))
+    (repository / ".shelf").mkdir()
+    (repository / "ranker").rename(repository / ".shelf/ranker")
+    assert script["place"]("cpu", repository, source) == []  # what was retired stays so
     assert script["main"](["tpu", str(repository)]) == 2
     assert script["main"](["cpu", str(tmp_path / "packaged")]) == 0
     assert (tmp_path / "packaged/ranker/config.pbtxt").is_file()

@@ -1,4 +1,5 @@
 import asyncio
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -50,6 +51,21 @@ def test_a_ranked_slate_says_all_about_itself() -> None:
         assert all(0 <= value <= 1 for value in one.p.values())
         assert one.propensity == 1.0
         assert one.source in made.recommender.retriever.source_names
+
+
+def test_each_ask_is_scored_by_whoever_ranks_for_its_user_in_the_order_of_the_asks() -> None:
+    made, ours, theirs = shop(), RowRanker(), RowRanker()
+    theirs.model = "rows/2"
+
+    def route(users: Sequence[str]) -> list[tuple[Ranker, list[int]]]:
+        odd = [place for place, user in enumerate(users) if int(user) % 2]
+        return [(theirs, odd), (ours, sorted(set(range(len(users))) - set(odd)))]
+
+    recommender = Recommender(made.catalogue, made.counters, made.recommender.retriever, None, 0.1, route)
+    prepared = [recommender.prepare(made.ask(state=VIEWER, user_id=str(n))) for n in range(5)]
+    scored = asyncio.run(recommender.score(prepared))
+    assert [model for _, model, _ in scored] == ["rows/1", "rows/2", "rows/1", "rows/2", "rows/1"]
+    assert (len(ours.calls), len(theirs.calls)) == (1, 1)
 
 
 def test_without_an_answer_the_blend_decides_and_the_slate_says_why() -> None:

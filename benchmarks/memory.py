@@ -1,0 +1,38 @@
+"""What a server and the processes that it started hold of memory, as Linux counts it."""
+
+from pathlib import Path
+from typing import ClassVar
+
+
+class Memory:
+    """The memory of one process group; shared pages count once (PSS)."""
+
+    NAMES: ClassVar = ("server alone", "server and its models' processes")
+
+    def __init__(self, leader: int) -> None:
+        self._leader = leader
+
+    def mib(self) -> tuple[float, float]:
+        """Return what the leader holds, and all of the group."""
+        held = {pid: _pss_kib(pid) for pid in _group(self._leader)}
+        return held.get(self._leader, 0) / 1024, sum(held.values()) / 1024
+
+
+def _group(leader: int) -> list[int]:
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(fields[2]) == leader:
+            found.append(int(stat.parent.name))
+    return found
+
+
+def _pss_kib(pid: int) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
