@@ -82,8 +82,7 @@ def test_a_file_that_fails_while_it_runs_is_one_sentence(tmp_path: Path) -> None
     onnx.save(model, folder / "1" / "model.onnx")
     ranker = OnnxRanker(folder, 1)
     with pytest.raises(RankerUnavailable, match=r"^ranker/1 failed in onnxruntime: "):
-        for batch in golden_inputs():
-            ranker.score(batch)
+        [ranker.score(batch) for batch in golden_inputs()]
 
 
 def test_install_replaces_a_folder_and_leaves_no_trace_of_how(tmp_path: Path) -> None:
