@@ -160,7 +160,7 @@ def _warm_up(tensors: tuple[Tensor, ...]) -> str:
 
 
 def config_pbtxt(model_name: str, target: Target) -> str:
-    """Return Triton's `config.pbtxt` for the encoder, or, under any other name, for a ranker.
+    """Return Triton's `config.pbtxt` for the encoder, or, under any other name, for a ranker, which users wait for.
 
     Both targets take the same ONNX file. All versions in the folder are served, because requests name theirs and a
     swap must never unload the other.
@@ -176,7 +176,7 @@ def config_pbtxt(model_name: str, target: Target) -> str:
         + _entries("input", inputs)
         + _entries("output", outputs)
         + placement
-        + _warm_up(inputs)
+        + ("" if model_name in _CONTRACTS else _warm_up(inputs))
     )
 
 

@@ -1,7 +1,7 @@
 """Chunks through Faust: in order, complete, over all partitions, with a pipeline that only counts."""
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -44,8 +44,14 @@ class Counting:
     async def refresh(self) -> None:
         pass
 
-    async def run(self, batch: Mapping[int, Sequence[Record]], lost: Mapping[int, int]) -> Outcome:
+    async def run(
+        self,
+        batch: Mapping[int, Sequence[Record]],
+        lost: Mapping[int, int],
+        before_commit: Callable[[], Awaitable[None]],
+    ) -> Outcome:
         assert not lost
+        await before_commit()
         for partition, records in batch.items():
             assert {record.partition for record in records} == {partition}
             self.seen.setdefault(partition, []).extend(record.offset for record in records)
