@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.ranker import Ranked
 from streams.pipeline import Pipeline
-from streams.recommend import Prepared, Recommender
+from streams.recommend import Prepared, Recommender, Scored
 from streams.retrieval.blend import Retriever, named_sources
 from training.lists import Lists
 from training.splits import Wanted
@@ -33,11 +32,11 @@ class Recorder(Recommender):
         self._seed = seed
         self._rows: defaultdict[str, list[tuple[Any, ...]]] = defaultdict(list)
 
-    async def rank(self, prepared: Sequence[Prepared]) -> tuple[Ranked | None, str | None]:
+    async def score(self, prepared: Sequence[Prepared]) -> list[Scored]:
         """Keep what the ranker would be sent; the blend answers."""
         for one in prepared:
             self._keep(one)
-        return None, "recording"
+        return [(None, None, "recording")] * len(prepared)
 
     def waiting(self) -> list[str]:
         """Return the shards that have lists, in the order of their first one."""
