@@ -71,7 +71,7 @@ def fold_all(shares: Sequence[Share], on_told: Callable[[Told], None]) -> None:
         for share in shares:
             ours, theirs = context.Pipe(duplex=False)
             process = context.Process(target=_work, args=(share, theirs), daemon=True)
-            process.start()
+            _start(process)
             theirs.close()
             stack.callback(_end, process)
             processes[ours] = process
@@ -88,6 +88,15 @@ def fold_all(shares: Sequence[Share], on_told: Callable[[Told], None]) -> None:
                 on_told(said)
 
 
+def _start(process: Any) -> None:
+    """Start a process that is deaf to Ctrl-C from its first instruction: it goes to the parent, which ends it."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        process.start()
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _end(process: Any) -> None:
     process.kill()
     process.join()
@@ -100,7 +109,6 @@ def _check_end(process: Any) -> None:
 
 
 def _work(share: Share, pipe: Connection) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the parent, which ends this process
     gc.set_threshold(*share.gc_thresholds)
     with suppress(BrokenPipeError):  # the parent is gone
         try:
