@@ -118,9 +118,10 @@ class Replay:
             while self._producer.flush(_POLL_S):
                 self._raise_if_failed()
             self._raise_if_failed()
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemError) as exc:
+            # confluent-kafka loses a Ctrl-C that comes at a bad moment of its poll: "NULL without setting an exception".
             self._producer.flush(FLUSH_ON_INTERRUPT_S)
-            raise
+            raise KeyboardInterrupt from exc
         finally:
             # After a failure nothing more may go out: it would arrive before the lines that are to be repeated.
             self._producer.purge()
