@@ -119,7 +119,7 @@ class Replay:
                 self._raise_if_failed()
             self._raise_if_failed()
         except (KeyboardInterrupt, SystemError) as exc:
-            # confluent-kafka loses a Ctrl-C that comes at a bad moment of its poll: "NULL without setting an exception".
+            # confluent-kafka may lose a Ctrl-C: its poll then answers "NULL without setting an exception".
             self._producer.flush(FLUSH_ON_INTERRUPT_S)
             raise KeyboardInterrupt from exc
         finally:
