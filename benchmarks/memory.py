@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import ClassVar
 
+from streams.embedded.process import group
+
 
 class Memory:
     """The memory of one process group; shared pages count once (PSS)."""
@@ -14,20 +16,8 @@ class Memory:
 
     def mib(self) -> tuple[float, float]:
         """Return what the leader holds, and all of the group."""
-        held = {pid: _pss_kib(pid) for pid in _group(self._leader)}
+        held = {pid: _pss_kib(pid) for pid in group(self._leader)}
         return held.get(self._leader, 0) / 1024, sum(held.values()) / 1024
-
-
-def _group(leader: int) -> list[int]:
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if int(fields[2]) == leader:
-            found.append(int(stat.parent.name))
-    return found
 
 
 def _pss_kib(pid: int) -> int:

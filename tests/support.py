@@ -42,19 +42,6 @@ def running(pid: int) -> bool:
         return False
 
 
-def group(leader: int) -> set[int]:
-    """Return the processes of a process group."""
-    found = set()
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if int(fields[2]) == leader:
-            found.add(int(stat.parent.name))
-    return found
-
-
 def shared_memory(run_dir: Path) -> set[str]:
     """Return the names of the shared memory of the stack in this folder; others may run beside it."""
     prefix = f"streamrank-{hashlib.sha256(str(run_dir / 'triton').encode()).hexdigest()[:12]}-"

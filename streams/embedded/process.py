@@ -21,6 +21,8 @@ _PASSED_ON = ("HOME", "LANG", "LC_ALL", "PATH", "TMPDIR", "TZ")
 # The child waits for a word before it becomes the server: a supervisor killed in between leaves nothing.
 _HELD = 'read -r word && [ "$word" = go ] && exec "$@" </dev/null'
 _POLL_S = 0.01
+# How long the kernel may take to end what was killed.
+_KILLED_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,11 +145,14 @@ class Child:
             os.kill(self.pid, signal.SIGTERM)
 
     def bury(self) -> int:
-        """Kill what is left of the group, reap the server, and return its exit code (negative: a signal)."""
+        """Kill what is left of the group, wait for its end, and return the exit code (negative: a signal)."""
         if self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
         code = self._process.wait()
+        deadline = time.monotonic() + _KILLED_S
+        while group(self.pid) and time.monotonic() < deadline:
+            time.sleep(_POLL_S)  # a killed process that held much memory is gone a little later
         self._guard.discard(self.pid)
         return code
 
@@ -164,6 +169,19 @@ def end_all(children: Iterable[Child], grace_s: float) -> None:
     finally:
         for child in running:
             child.bury()
+
+
+def group(leader: int) -> list[int]:
+    """Return the processes of a process group, those left out that only wait to be reaped."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, of = stat.read_text().rpartition(")")[2].split()[:3]
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(of) == leader and state != "Z":
+            found.append(int(stat.parent.name))
+    return found
 
 
 def passed_on(extra: Mapping[str, str]) -> dict[str, str]:

@@ -15,13 +15,14 @@ import pytest
 from streams.backfill.namespace import WriterAlive
 from streams.backfill.run import Backfill
 from streams.checks import BackfillUnfinished, check_redis
+from streams.embedded.process import group
 from streams.embedded.server import free_port
 from streams.settings import Settings
 from streams.store.redis import RedisStore
 from tests.backfilled import EVENTS_A_NOVELTY, busy_log, contents, reference, write_log
 from tests.integration.processes import environment
 from tests.integration.redis_stores import settings_of
-from tests.support import group, wait_until
+from tests.support import wait_until
 from tests.valkey import valkey
 
 EVENTS = 44_000

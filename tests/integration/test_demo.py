@@ -11,9 +11,10 @@ import pytest
 from streams.demo.account import Account, Bookkeeper
 from streams.demo.faults import KINDS
 from streams.demo.stream import MALFORMED, REPEATED
+from streams.embedded.process import group
 from tests.integration.conftest import RunningStack
 from tests.integration.processes import clicks, own_settings, publish, worker
-from tests.support import group, wait_until
+from tests.support import wait_until
 
 END_S = 120.0
 FEW = ("--households", "30", "--weeks", "1", "--rate", "25")

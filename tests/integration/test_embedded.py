@@ -19,10 +19,11 @@ import streams.embedded.server as server_module
 import streams.embedded.stack as stack_module
 from inference.probe import probe
 from inference.triton_ranker import TritonAddress
+from streams.embedded.process import group
 from streams.embedded.stack import Restart, Stack, read_addresses
 from streams.errors import BadModel, MissingServer, StackBusy, StackFailed, Unreachable
 from tests.integration.conftest import RunningStack
-from tests.support import group, listening, running, shared_memory, wait_until, write_tiny_ranker
+from tests.support import listening, running, shared_memory, wait_until, write_tiny_ranker
 
 # Runs the command line in an environment that lacks the package of the first argument.
 WITHOUT = """

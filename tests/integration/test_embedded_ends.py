@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from streams.embedded.process import group
 from streams.embedded.stack import Stack
-from tests.support import group, running, shared_memory, wait_until
+from tests.support import running, shared_memory, wait_until
 
 ROOT = Path(__file__).parents[2]
 # Prints the process groups once everything is up, then watches until it is ended.
