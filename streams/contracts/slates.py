@@ -52,6 +52,8 @@ class Shown(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One position of a served slate and what came of it: nothing, or the deepest `outcome` and when it came.
 
     `features` and `pairs` are the rows of the tensor contract that the ranker saw, `item_code` its semantic code.
+    `score`, `source` and `p` (by HEADS, None if no ranker scored it) are those of the slate, `category` is the first
+    element of the item's category path. `seen`: an impression, or an outcome, says so; or the slate had no impression.
     """
 
     item_id: str
@@ -60,6 +62,11 @@ class Shown(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     features: list[float]
     pairs: list[float]
     item_code: list[int]
+    score: float = 0.0
+    source: str = ""
+    p: list[float] | None = None
+    category: str | None = None
+    seen: bool = True
     outcome: Literal["click", "cart", "purchase"] | None = None
     outcome_ms: AtMs | None = None
 
@@ -67,8 +74,10 @@ class Shown(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
 class Feedback(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="feedback", gc=False):
     """A served slate joined with its outcome, with the ranker's inputs as served; `at_ms` is the request's time.
 
-    `seeds`, `history_ids` and `history_codes` are the rows of the tensor contract. `missed` counts items that the user
-    went for and the slate didn't hold.
+    `feedback_id` is epoch-partition-offset-sequence of the record that closed it; it grows within a partition, and a
+    repeat has the same bytes. `closed_ms` is the partition's watermark then. `device` is the request's, if it named
+    one. `seeds`, `history_ids` and `history_codes` are the rows of the tensor contract. `missed` counts items that the
+    user went for and the slate didn't hold.
     """
 
     feedback_id: str
@@ -81,6 +90,10 @@ class Feedback(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field=
     history_ids: list[int]
     history_codes: list[list[int]]
     model: str | None = None
+    kind: str = "for_you"
+    device: str | None = None
+    served_by: ServedBy = "triton"
+    closed_ms: AtMs | None = None
     missed: Annotated[int, Meta(ge=0)] = 0
 
 
