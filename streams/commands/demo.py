@@ -13,10 +13,11 @@ import click
 from rich.console import Console
 
 from streams.commands.options import json_option, write_json
-from streams.commands.up import embedded_environment
+from streams.commands.up import SETTINGS_FILE, embedded_environment, write_settings
 from streams.demo.data import forget_state, imported
 from streams.demo.report import broken_promises, report, write
 from streams.demo.story import Plan, Story, Told
+from streams.demo.swap import Swap
 from streams.demo.tables import tables
 from streams.demo.view import View
 from streams.demo.watch import Watch
@@ -118,7 +119,10 @@ def _run(view: View, run_dir: Path, plan: Plan, models: Path) -> Told:
             settings = _settings(environment)
             create_topics(settings)
             phase.done("Kafka, Redis and Triton are ready")
-        story = running.enter_context(Story(settings, run_dir / "data", plan, view))
+        write_settings(run_dir / SETTINGS_FILE, environment)
+        champion = models / settings.triton_model / str(settings.triton_version)
+        swap = running.enter_context(Swap(run_dir / SETTINGS_FILE, champion))
+        story = running.enter_context(Story(settings, run_dir / "data", plan, view, swap))
         with _worker(view, stack, environment, "worker", "joined the group") as meanwhile:
             story.load(meanwhile)
         with _worker(

@@ -30,7 +30,9 @@ class Asked:
     at_s: float
     basket: Basket
     baselines: dict[str, list[str]]
-    answered: bool = False
+    latency_ms: float | None = None
+    """None: not answered yet."""
+    served_by: str | None = None
 
 
 class Board:
@@ -78,11 +80,11 @@ class Board:
         """Take in a slate; one that nobody asked for, or a repeat, changes nothing."""
         slate, at_s = received
         asked = self._asked.get(slate.request_id or "")
-        if asked is None or asked.answered:
+        if asked is None or asked.latency_ms is not None:
             return
-        asked.answered = True
         self.last_s = at_s
-        self.latencies_ms.append((at_s - asked.at_s) * 1e3)
+        asked.latency_ms, asked.served_by = (at_s - asked.at_s) * 1e3, slate.served_by
+        self.latencies_ms.append(asked.latency_ms)
         self.served_by[slate.served_by] += 1
         self.models[slate.model or "none"] += 1
         mine = [item.item_id for item in slate.items]
@@ -90,6 +92,12 @@ class Board:
         self._baskets.append(asked.basket)
         for policy, ranking in {STREAMRANK: mine, **asked.baselines}.items():
             self._rankings[policy].append(ranking)
+
+    def between(self, from_s: float, to_s: float) -> tuple[int, list[float]]:
+        """Of the requests sent in [from_s, to_s): how many no ranker answered, and the latencies of the others (ms)."""
+        asked = [one for one in self._asked.values() if from_s <= one.at_s < to_s]
+        ranked = [one.latency_ms for one in asked if one.latency_ms is not None and one.served_by == "triton"]
+        return len(asked) - len(ranked), ranked
 
     def quality(self, seed: int, **told: Any) -> dict[str, Any]:
         """Return the comparison; {} of policies if nothing was served. `told` completes the protocol's sentence."""

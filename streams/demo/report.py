@@ -55,12 +55,29 @@ def report(told: Told, plan: Plan, phases_s: Mapping[str, float]) -> dict[str, A
             "ingest_events_s": round(told.ingested / told.ingest_s),
             "slates_s": round(board.served / stream_s, 1),
         },
+        "swap": _swap(told),
         "quality": board.quality(plan.seed, weeks=plan.weeks, drawn=plan.households),
         "model": ", ".join(name for name, _ in board.models.most_common()),
         "arguments": {"households": plan.households, "weeks": plan.weeks, "seed": plan.seed, "rate": plan.rate},
         "phases_s": dict(phases_s),
         "versions": versions(),
         "machine": machine(),
+    }
+
+
+def _swap(told: Told) -> dict[str, Any]:
+    """Return how the swap in mid-stream went; a p99 is null where nothing was asked."""
+    board, swap = told.board, told.swap
+    _, before = board.between(board.first_s, swap.began_s)
+    failed, during = board.between(swap.began_s, swap.ended_s)
+    return {
+        "from": swap.versions[0],
+        "to": swap.versions[1],
+        "failed_requests": failed,
+        "p99_before_ms": round(float(np.percentile(before, 99)), 2) if before else None,
+        "p99_during_ms": round(float(np.percentile(during, 99)), 2) if during else None,
+        "requests_during": failed + len(during),
+        "seconds": round(swap.ended_s - swap.began_s, 2),
     }
 
 
@@ -89,6 +106,8 @@ def broken_promises(told: Told, result: Mapping[str, Any]) -> list[str]:
 
 def _poor_slates(result: Mapping[str, Any]) -> list[str]:
     slates, said = result["slates"], []
+    if failed := result["swap"]["failed_requests"]:
+        said.append(f"{failed} requests were not ranked by Triton while the ranker was swapped")
     by_triton = slates["by"].get("triton", 0)
     if by_triton < TRITON_SHARE * slates["served"]:
         said.append(

@@ -16,6 +16,7 @@ from streams.demo.journey import Basket, baskets, history
 from streams.demo.listen import Listener
 from streams.demo.publish import Publisher
 from streams.demo.stream import Stream
+from streams.demo.swap import Swap
 from streams.demo.view import Phase, View
 from streams.demo.warm_up import warm_up
 from streams.errors import StackFailed
@@ -50,6 +51,7 @@ class Told:
     board: Board
     stream: Stream
     letters: int
+    swap: Swap
 
 
 class Story:
@@ -58,7 +60,8 @@ class Story:
     Both take `meanwhile`, which is called while waiting and raises when a server or the worker failed.
     """
 
-    def __init__(self, settings: Settings, folder: Path, plan: Plan, view: View) -> None:
+    def __init__(self, settings: Settings, folder: Path, plan: Plan, view: View, swap: Swap) -> None:
+        self._swap = swap
         self._settings = settings
         self._folder = folder
         self._plan = plan
@@ -107,7 +110,7 @@ class Story:
             account = self._settle(lambda _: None)
             letters = len(listener.letters)
         acknowledged = self._ingested + publisher.acknowledged
-        return Told(account, acknowledged, self._ingest_s, self._ingested, self._board, stream, letters)
+        return Told(account, acknowledged, self._ingest_s, self._ingested, self._board, stream, letters, self._swap)
 
     def _catalogue(self) -> None:
         with self._view.phase("catalogue") as phase:
@@ -150,14 +153,19 @@ class Story:
     def _stream(self, stream: Stream, listener: Listener, coming: list[Basket], phase: Phase) -> None:
         def show() -> None:
             self._meanwhile()
+            self._swap.ended()
             if phase.due():
                 phase.status(self._status(stream, listener, len(coming)))
 
-        stream.run(coming, self._plan.rate, show)
+        stream.run(coming, self._plan.rate, show, self._swap.begin)
+        for _ in self._waiting():
+            if self._swap.ended():
+                break
         board = self._board
         elapsed_s = max(board.last_s - board.first_s, 1e-9)
         phase.done(
-            f"{board.served:,} of {board.requested:,} requests answered, {board.served / elapsed_s:,.0f} a second"
+            f"{board.served:,} of {board.requested:,} requests answered, {board.served / elapsed_s:,.0f} a second; "
+            f"the ranker was swapped in mid-stream"
         )
 
     def _status(self, stream: Stream, listener: Listener, total: int) -> dict[str, str]:

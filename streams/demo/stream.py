@@ -42,8 +42,16 @@ class Stream:
         """How many of the malformed messages are dead letters."""
         return len(self.refused_at & self._listener.letters.keys())
 
-    def run(self, baskets: Sequence[Basket], rate: float, meanwhile: Callable[[], object]) -> None:
-        """Send everything, `rate` requests a second, and wait for all answers; `meanwhile` is called often.
+    def run(
+        self,
+        baskets: Sequence[Basket],
+        rate: float,
+        meanwhile: Callable[[], object],
+        halfway: Callable[[], object] = lambda: None,
+    ) -> None:
+        """Send everything, `rate` requests a second, and wait for all answers.
+
+        `meanwhile` is called often, `halfway` once, before the second half.
 
         Raises:
             StreamrankError: a message was not taken, or the listener failed.
@@ -53,6 +61,8 @@ class Stream:
         began_s = time.perf_counter()
         for n, basket in enumerate(baskets):
             self._wait(partial(_is_past, began_s + n / rate), meanwhile)
+            if n == len(baskets) // 2:
+                halfway()
             self._send(basket)
             for _ in again.get(n, ()):
                 self._repeat(basket)

@@ -13,6 +13,7 @@ _NAMES = {
     "popular": "popular",
     "personal_frequency": "own favourite",
 }
+P99 = ("p99_before_ms", "p99_during_ms")
 _TITLES = {"hit_rate": "hit rate", "recall": "recall", "ndcg": "NDCG"}
 
 
@@ -25,7 +26,7 @@ def tables(result: Mapping[str, Any]) -> Iterator[Table]:
 
 def _happened(result: Mapping[str, Any]) -> Table:
     events, slates, latency = result["events"], result["slates"], result["latency_ms"]
-    injected, throughput = result["injected"], result["throughput"]
+    injected, throughput, swap = result["injected"], result["throughput"], result["swap"]
     table = Table(title="What happened", title_justify="left", show_header=False)
     table.add_column(style="bold")
     table.add_column(justify="right")
@@ -42,11 +43,18 @@ def _happened(result: Mapping[str, Any]) -> Table:
         ("model", "", result["model"]),
         ("request to slate, p50", f"{latency['p50']:.1f} ms", "from produce to receipt, through Kafka both ways"),
         ("request to slate, p99", f"{latency['p99']:.1f} ms", f"at {throughput['slates_s']:,.0f} requests a second"),
+        ("swap of the ranker", f"{swap['failed_requests']} failed", _swapped(swap)),
         ("ingest", f"{throughput['ingest_events_s']:,}/s", "from the first publish until all is applied"),
     )
     for row in rows:
         table.add_row(*row)
     return table
+
+
+def _swapped(swap: Mapping[str, Any]) -> str:
+    before, during = (f"{swap[name]:.1f} ms" if swap[name] is not None else "-" for name in P99)
+    asked = f"of {swap['requests_during']:,} requests in {swap['seconds']:.1f} s"
+    return f"{asked}, version {swap['from']} to {swap['to']}; p99 before {before}, during {during}"
 
 
 def _quality(quality: Mapping[str, Any]) -> Table:

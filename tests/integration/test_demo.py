@@ -57,6 +57,15 @@ def test_every_request_is_answered(report: dict[str, Any]) -> None:
     assert report["throughput"]["ingest_events_s"] > 0
 
 
+def test_the_ranker_is_swapped_in_mid_stream(report: dict[str, Any]) -> None:
+    swap = report["swap"]
+    assert (swap["from"], swap["to"]) == (1, 2)
+    assert swap["failed_requests"] == 0
+    assert 0 < swap["p99_before_ms"]
+    assert 0 < swap["p99_during_ms"]
+    assert swap["requests_during"] > 0
+
+
 def test_three_policies_are_compared(report: dict[str, Any]) -> None:
     quality = report["quality"]
     for policy in ("streamrank", "popular", "personal_frequency"):

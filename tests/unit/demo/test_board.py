@@ -58,6 +58,17 @@ def test_repeats_and_strangers_count_once_and_never() -> None:
     assert (board.requested, board.served, board.hits) == (1, 1, 1)
 
 
+def test_what_was_asked_in_a_window_is_ranked_or_failed() -> None:
+    board = Board(k=10)
+    for n, at_s in enumerate((1.0, 2.0, 3.0, 4.0)):
+        board.asked(f"r{n}", _basket("u", f"b{n}", "milk"), lambda at_s=at_s: at_s)
+    board.answered(Received(_slate("r1", "milk"), 2.005))
+    board.answered(Received(msgspec.structs.replace(_slate("r2"), served_by="popular"), 3.001))
+    assert board.between(2.0, 4.0) == (1, pytest.approx([5]))
+    assert board.between(3.0, 9.0) == (2, [])
+    assert board.between(9.0, 9.0) == (0, [])
+
+
 def test_ndcg_by_hand_and_only_the_first_k_count() -> None:
     board = Board(k=3)
     board.asked("r", _basket("u", "b", "b", "d", "absent"), lambda: 1.0)

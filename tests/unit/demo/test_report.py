@@ -19,10 +19,11 @@ def result() -> dict[str, Any]:
     }
 
 
-def full_result(by_triton: int = 100, recall: float = 0.01, ndcg: float = 0.01) -> dict[str, Any]:
+def full_result(by_triton: int = 100, recall: float = 0.01, ndcg: float = 0.01, failed: int = 0) -> dict[str, Any]:
     slates = {"requested": 100, "served": 100, "by": {"triton": by_triton, "popular": 100 - by_triton}}
     bounds = {"popular": {"hit_rate": -0.1, "recall": recall, "ndcg": ndcg}}
-    return result() | {"arguments": {"households": 300}, "slates": slates, "quality": {"lower_bounds": bounds}}
+    more = {"slates": slates, "quality": {"lower_bounds": bounds}, "swap": {"failed_requests": failed}}
+    return result() | {"arguments": {"households": 300}} | more
 
 
 def told(acknowledged: int = 10, found: int = 2) -> Any:
@@ -55,6 +56,8 @@ def test_a_full_run_vouches_for_ranker_and_quality() -> None:
     assert broken_promises(told(), full_result(by_triton=99)) == []
     (slow,) = broken_promises(told(), full_result(by_triton=98))
     assert "98 of 100 slates were ranked by Triton" in slow
+    (failed,) = broken_promises(told(), full_result(failed=1))
+    assert "1 requests were not ranked by Triton while the ranker was swapped" in failed
     (poor,) = broken_promises(told(), full_result(recall=0.0))
     assert "over popular in recall" in poor
     assert len(broken_promises(told(), full_result(recall=-0.1, ndcg=-0.1))) == 2
