@@ -1,7 +1,8 @@
 # The README's two commands are `make demo` and `make test`; each installs what it needs into .venv first.
 PYTHON ?= python3
 BIN := .venv/bin/python
-PIP := $(BIN) -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+# Python compiles what is imported when it is; all of it beforehand takes as long as the rest of the installation.
+PIP := $(BIN) -m pip --disable-pip-version-check install --quiet --no-compile --constraint constraints.txt
 INPUTS := pyproject.toml constraints.txt
 # Tests wait more than they compute, so two files run side by side, in the order of the folders.
 BESIDE := -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
