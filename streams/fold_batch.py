@@ -1,4 +1,4 @@
-"""One partition's share of a micro-batch: its records become new states, counters, asks and an outbox.
+"""One partition's share of a micro-batch: its records become new states, counters, asks, joins and an outbox.
 
 Pure but for the clock it is given. Everything is collected here and takes effect with the commit alone, so a batch
 whose commit failed can be run again. Any record that can't be dealt with becomes a dead letter, whatever is wrong.
@@ -14,7 +14,11 @@ from streams.contracts.slates import Slate
 from streams.decode import Decoded, Decoder, Record
 from streams.errors import BadEvent
 from streams.features.counts import count, new_counts
+from streams.features.item import Catalogue
 from streams.features.user import EMPTY, UserState, current, fold, pack_state, unpack_state
+from streams.online.join import CLOSED_BY_RECORD, CLOSED_BY_TICK, Join, Step
+from streams.online.ledger import Ledger, ledger_of, unpack_ledger
+from streams.online.waiting import Waiting
 from streams.outbox import Outbox
 from streams.push import Pushes
 from streams.recommend import Ask, Prepared, Recommender
@@ -28,15 +32,19 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Owned:
-    """What is believed of a partition that is owned; changes only when a commit was done."""
+    """What is believed of a partition that is owned; changes only when a commit was done.
+
+    Without `waiting`, nothing is joined with its outcome.
+    """
 
     position: Position
     users: UserCache
     pushes: Pushes
+    waiting: Waiting | None = None
 
 
 class PartitionBatch:
-    """Records of one partition on their way through a batch: `decode`, `fold`, `prepare`, `answer`, `commit`."""
+    """Records of one partition on their way: `decode`, `fold`, `prepare`, `answer`, `join`, `commit`."""
 
     def __init__(self, owned: Owned, records: Sequence[Record], topic: tuple[str, str]) -> None:
         """`topic` is the broker's name of `events`, and its topic id."""
@@ -44,10 +52,14 @@ class PartitionBatch:
         self.loaded: Mapping[str, UserState] = {}
         self.states: dict[str, UserState] = {}
         self.pushed: dict[str, int] = {}
+        self.ledgers: Mapping[str, Ledger] = {}
+        self.joined: Join | None = None
         self._owned = owned
         self._records = records
         self._decoded: list[Decoded] = []
         self._asks: list[tuple[Record, Ask]] = []
+        self._steps: list[Step] = []
+        self._served: dict[int, tuple[Slate, Prepared]] = {}
         self._counts = new_counts()
         self._stats: Counter[str] = Counter()
         self._watermark_ms = owned.position.watermark_ms
@@ -76,20 +88,33 @@ class PartitionBatch:
                 missing[decoded.event.user_id] = None
         return list(missing)
 
+    def missing_ledgers(self) -> list[str]:
+        """Return the slates whose ledgers must be loaded, once the records are decoded."""
+        if not self._owned.waiting:
+            return []
+        reached_ms = max((_sure_ms(one) for one in self._decoded), default=0)
+        reached_ms = max(reached_ms, self._watermark_ms)
+        users = {one.event.user_id for one in self._decoded if not isinstance(one.event, ev.Tick)}
+        ticks = sum(isinstance(one.event, ev.Tick) for one in self._decoded)
+        limit = ticks * CLOSED_BY_TICK + (len(self._decoded) - ticks) * CLOSED_BY_RECORD
+        return self._owned.waiting.missing(users, reached_ms, limit)
+
     def fold(self, clock: Callable[[int], int]) -> None:
         """Fold the events into states and counters, and collect the asks with the state at their own offset."""
         for decoded in self._decoded:
             record, event = decoded.record, decoded.event
-            sure_ms = min(decoded.at_ms, record.timestamp_ms + CLOCK_SKEW_MS)
-            self._watermark_ms = max(self._watermark_ms, sure_ms)
+            self._watermark_ms = max(self._watermark_ms, _sure_ms(decoded))
             if isinstance(event, ev.Tick):
                 self._stats["ticks"] += 1
+                self._steps.append(Step(record.offset, self._watermark_ms, None, decoded.at_ms, CLOSED_BY_TICK))
                 continue
+            changed = None
             try:
-                self._fold_one(decoded, event, clock(record.timestamp_ms))
+                changed = self._fold_one(decoded, event, clock(record.timestamp_ms))
             except Exception as exc:  # poison: as above
                 _log.exception("event could not be folded", extra={"offset": record.offset})
                 self._refuse(record, BadEvent(f"could not be processed: {type(exc).__name__}: {exc}"))
+            self._steps.append(Step(record.offset, self._watermark_ms, changed, decoded.at_ms))
 
     def prepare(self, recommender: Recommender) -> Iterator[tuple["PartitionBatch", Prepared]]:
         """Yield each ask, retrieved and encoded, with this batch."""
@@ -101,17 +126,37 @@ class PartitionBatch:
                 _log.exception("request could not be answered", extra={"request_id": ask.request_id})
                 self._refuse(record, BadEvent(f"could not be answered: {type(exc).__name__}: {exc}"))
 
-    def answer(self, slate: Slate, request: ev.Request) -> None:
+    def answer(self, slate: Slate, ready: Prepared) -> None:
         """Take in the slate of an ask."""
-        self._outbox.slate(slate, request.reply_to)
+        self._outbox.slate(slate, ready.ask.request.reply_to)
         self._stats["slates"] += 1
         self._stats[f"slates_{slate.served_by}"] += 1
+        if slate.items:
+            self._served[int(slate.slate_id.rpartition("-")[2])] = slate, ready
+
+    def join(self, catalogue: Catalogue) -> None:
+        """Join the slates that wait, and those that were answered, with what the records say of them."""
+        if self._owned.waiting is None:
+            return
+        place = f"{self._owned.position.epoch}-{self.partition}"
+        self.joined = Join(self._owned.waiting, self.ledgers, place)
+        for step in self._steps:
+            try:
+                served = self._served.get(step.offset)
+                self.joined.step(step, served and _ledger(*served, step.watermark_ms, catalogue))
+            except Exception:  # poison: as above; the event itself is folded
+                self._stats["feedback_failed"] += 1
+                _log.exception("event could not be joined", extra={"offset": step.offset})
+        for offset, feedback in self.joined.closed:
+            self._outbox.feedback(offset, feedback)
+        self._stats.update(self.joined.stats)
 
     def commit(self, token: str, lost: int) -> Commit:
         """Return all that this batch changes; `lost` records before it were taken by the broker's retention."""
         believed, last = self._owned.position, self._records[-1].offset
         if lost:
             self._stats["lost"] += lost
+        ledgers, opened = self.joined.writes() if self.joined else ({}, {})
         return Commit(
             partition=self.partition,
             believed=believed,
@@ -123,19 +168,22 @@ class PartitionBatch:
             ),
             token=token,
             states={user: pack_state(s) if s.last_ms else None for user, s in self.states.items()},
+            ledgers=ledgers,
+            opened=opened,
             counts=self._counts,
             stats=self._stats,
             outbox=self._outbox.messages(),
             prune=believed.applied > 0 and believed.applied % PRUNE_EVERY == 0,
         )
 
-    def _fold_one(self, decoded: Decoded, event: ev.UserEvent, now_ms: int) -> None:
+    def _fold_one(self, decoded: Decoded, event: ev.UserEvent, now_ms: int) -> ev.UserEvent | None:
+        """Fold an event; return it, or None if it is a repeat."""
         user, at_ms = event.user_id, decoded.at_ms
         before = current(self._state(user), at_ms)
         after = fold(before, event, at_ms)
         if after is before:
             self._stats["duplicates"] += 1
-            return
+            return None
         self.states[user] = after
         self._stats["applied"] += 1
         count(self._counts, before, event, at_ms)
@@ -149,6 +197,7 @@ class PartitionBatch:
         elif self._owned.pushes.due(event, at_ms, now_ms - decoded.record.timestamp_ms, self.pushed):
             self.pushed[user] = at_ms
             self._ask(decoded, ev.Request(user_id=user, request_id="push"), None)
+        return event
 
     def _state(self, user: str) -> UserState:
         state = self.states.get(user) or self._owned.users.get(user) or self.loaded.get(user)
@@ -173,17 +222,36 @@ class PartitionBatch:
 
 
 async def read(batches: Sequence[PartitionBatch], decoder: Decoder, store: FeatureStore) -> None:
-    """Decode the batches, and load the states that are not cached, in one round trip.
+    """Decode the batches, and load the states and ledgers that are not cached, in one round trip.
 
     Raises:
         Unreachable: the store is away.
     """
-    wanted = [(one.partition, user) for one in batches for user in one.decode(decoder)]
-    if not wanted:
+    users = [(one.partition, user) for one in batches for user in one.decode(decoder)]
+    slates = [(one.partition, slate) for one in batches for slate in one.missing_ledgers()]
+    if not users and not slates:
         return
-    loaded: dict[int, dict[str, UserState]] = {}
-    for (partition, user), packed in zip(wanted, await store.load(wanted), strict=True):
+    found = await store.load(users, slates)
+    states: dict[int, dict[str, UserState]] = {}
+    for (partition, user), packed in zip(users, found, strict=False):
         if packed is not None:
-            loaded.setdefault(partition, {})[user] = unpack_state(packed)
+            states.setdefault(partition, {})[user] = unpack_state(packed)
+    ledgers: dict[int, dict[str, Ledger]] = {}
+    for (partition, slate), packed in zip(slates, found[len(users) :], strict=True):
+        if packed is not None:
+            ledgers.setdefault(partition, {})[slate] = unpack_ledger(packed)
     for one in batches:
-        one.loaded = loaded.get(one.partition, {})
+        one.loaded = states.get(one.partition, {})
+        one.ledgers = ledgers.get(one.partition, {})
+
+
+def _sure_ms(decoded: Decoded) -> int:
+    """Return the time up to which a record moves the watermark."""
+    return min(decoded.at_ms, decoded.record.timestamp_ms + CLOCK_SKEW_MS)
+
+
+def _ledger(slate: Slate, ready: Prepared, watermark_ms: int, catalogue: Catalogue) -> Ledger:
+    ask = ready.ask
+    return ledger_of(
+        slate, ask.request, ask.at_ms, watermark_ms, ready.history, ready.candidates, ready.features, catalogue
+    )

@@ -10,7 +10,7 @@ from streams.pipeline import Outcome
 
 BATCH_SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000)
 SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
-SLATES = "slates_"
+SLATES, FEEDBACK = "slates_", "feedback_"
 
 
 class Metrics:
@@ -28,6 +28,10 @@ class Metrics:
             "streamrank_events", "Records of `events` by what came of them", ["outcome"], registry=registry
         )
         self._slates = Counter("streamrank_slates", "Slates by what ranked them", ["served_by"], registry=registry)
+        self._feedback = Counter(
+            "streamrank_feedback", "Feedback records written, and what was not joined, by why", ["outcome"],
+            registry=registry,
+        )  # fmt: skip
         self._items = Counter("streamrank_items", "Records of `items`", ["outcome"], registry=registry)
         self._fenced = Counter(
             "streamrank_fenced_commits", "Commits refused: another worker was first", registry=registry
@@ -63,6 +67,8 @@ class Metrics:
         for name, count in outcome.stats.items():
             if name.startswith(SLATES):
                 self._slates.labels(name.removeprefix(SLATES)).inc(count)
+            elif name.startswith(FEEDBACK):
+                self._feedback.labels(name.removeprefix(FEEDBACK)).inc(count)
             else:
                 self._outcomes.labels(name).inc(count)
 

@@ -6,7 +6,7 @@ import msgspec
 
 from streams.contracts import events as ev
 from streams.contracts import topics
-from streams.contracts.slates import Forgotten, Slate, dead_letter, encode
+from streams.contracts.slates import Feedback, Forgotten, Slate, dead_letter, encode
 from streams.decode import Record
 from streams.errors import BadEvent
 from streams.store.base import Message
@@ -35,6 +35,10 @@ class Outbox:
         topic = reply_to or topics.RECOMMENDATIONS
         partition = self._partition if topic == topics.RECOMMENDATIONS else None
         self._add(offset, topic, slate.user_id.encode(), encode(slate), partition)
+
+    def feedback(self, offset: int, feedback: Feedback) -> None:
+        """Publish what became of a slate that the record at `offset` closed."""
+        self._add(offset, topics.FEEDBACK, feedback.user_id.encode(), encode(feedback), self._partition)
 
     def receipt(self, offset: int, user_id: str, at_ms: int) -> None:
         """Publish that a user was forgotten, naming only the id's hash."""

@@ -17,6 +17,7 @@ from streams.features.item import Catalogue
 from streams.features.meaning import Meanings
 from streams.features.user import FOLD_VERSION
 from streams.fold_batch import Owned, PartitionBatch, read
+from streams.online.waiting import Waiting, Windows
 from streams.push import Pushes
 from streams.recommend import Recommender, Route
 from streams.rehearsal import rehearse
@@ -27,6 +28,8 @@ from streams.snapshot import Snapshot
 from streams.store.base import PRUNE_EVERY, Commit, FeatureStore, Message, Position
 from streams.users import UserCache
 
+CACHED_LEDGERS = 20_000
+"""Ledgers held in the process, of all partitions; one of ten items takes 2 KB. Others are loaded when needed."""
 Clock = Callable[[int], int]
 """From a record's Kafka timestamp to now, both in ms: the wall clock when live, the timestamp itself offline."""
 
@@ -115,7 +118,9 @@ class Pipeline:
         """Own these partitions, from what the store holds now; what was believed or cached of them is dropped."""
         wanted = list(partitions)
         stored = await self._store.positions(wanted)
-        cached = max(1, self.settings.cached_users // max(1, len(wanted)))
+        windows = _windows(self.settings)
+        waiting = await self._store.waiting(wanted) if windows else {}
+        share = max(1, len(wanted))
         for p in wanted:
             position = stored[p]
             if position is None or position.epoch != self._epoch:
@@ -123,8 +128,9 @@ class Pipeline:
                 position = Position(epoch=self._epoch, watermark_ms=watermark)
             self._owned[p] = Owned(
                 position,
-                UserCache(cached),
+                UserCache(max(1, self.settings.cached_users // share)),
                 Pushes(self.settings.push_on, self.settings.push_every_ms),
+                Waiting(windows, waiting[p], max(1, CACHED_LEDGERS // share)) if windows else None,
             )
         return {p: self._owned[p].position for p in wanted}
 
@@ -166,6 +172,8 @@ class Pipeline:
         for one in batches:
             one.fold(self._clock)
         await self._recommend(batches)
+        for one in batches:
+            one.join(self.catalogue)
         commits = [one.commit(self._token(), (lost or {}).get(one.partition, 0)) for one in batches]
         await before_commit()
         return await self._commit(batches, commits, rest)
@@ -191,7 +199,7 @@ class Pipeline:
             return
         for (one, ready), scored in zip(prepared, await self.recommender.score([r for _, r in prepared]), strict=True):
             now_ms = self._clock(ready.ask.received_ms)
-            one.answer(self.recommender.slate(ready, *scored, now_ms), ready.ask.request)
+            one.answer(self.recommender.slate(ready, *scored, now_ms), ready)
 
     async def _commit(
         self,
@@ -215,6 +223,8 @@ class Pipeline:
                 owned.users.update(one.loaded)
                 owned.users.update(one.states)
                 owned.pushes.update(one.pushed)
+                if one.joined:
+                    one.joined.apply()
             outbox[one.partition] = commit.outbox
             for name, count in commit.stats.items():
                 stats[name] = stats.get(name, 0) + count
@@ -223,3 +233,12 @@ class Pipeline:
     def _token(self) -> str:
         self._commits += 1
         return f"{self._name}-{self._commits}"
+
+
+def _windows(settings: Settings) -> Windows | None:
+    """Return how long slates wait for their outcome; None if they don't."""
+    signal_ms = round(settings.attribution_window_s * 1000)
+    if not signal_ms:
+        return None
+    purchase_s = settings.purchase_window_s
+    return Windows(signal_ms, signal_ms if purchase_s is None else round(purchase_s * 1000))

@@ -79,6 +79,14 @@ class Settings(BaseSettings):
     push_every_ms: int = Field(5_000, ge=0, description="at most one pushed slate a user in that time")
     max_future_ms: int = Field(86_400_000, ge=0, description="how far `at_ms` may lie after Kafka's time")
 
+    # What becomes of it
+    attribution_window_s: float = Field(
+        1_800, ge=0, le=7 * 86_400, description="how long after a slate a click or cart is its outcome; 0: no join"
+    )
+    purchase_window_s: float | None = Field(
+        None, gt=0, le=7 * 86_400, description="the same for a purchase; attribution_window_s if not set"
+    )
+
     # The worker
     batch_events: int = Field(2_000, ge=1, description="at most so many events a micro-batch")
     cached_users: int = Field(200_000, ge=1, description="decoded user states kept in the process")

@@ -50,8 +50,10 @@ class Commit:
 
     `believed` is the position the writer thinks is stored and `position` the one to store; `token` is unique to the
     commit, so that one that timed out but succeeded is recognised. `states` maps users to packed states, None to erase.
-    `counts` maps a counter row to increments of its fields, `stats` counts outcomes for people. `prune` first cuts
-    rows that grew over ROW_LIMIT since the last prune. `outbox` replaces the previous outbox.
+    `ledgers` maps served slates to packed ledgers, None once they are closed; `opened` says of each new one what
+    `waiting` is to return while it is there. `counts` maps a counter row to increments of its fields, `stats` counts
+    outcomes for people. `prune` first cuts rows that grew over ROW_LIMIT since the last prune. `outbox` replaces the
+    previous outbox.
     """
 
     partition: int
@@ -59,6 +61,8 @@ class Commit:
     position: Position
     token: str
     states: Mapping[str, bytes | None] = field(default_factory=dict)
+    ledgers: Mapping[str, bytes | None] = field(default_factory=dict)
+    opened: Mapping[str, str] = field(default_factory=dict)
     counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     stats: Mapping[str, int] = field(default_factory=dict)
     outbox: Sequence[Message] = ()
@@ -132,8 +136,17 @@ class FeatureStore(Protocol):
         """Return the messages of the last commit, byte for byte as committed."""
         ...
 
-    async def load(self, users: Sequence[tuple[int, str]]) -> list[bytes | None]:
-        """Return the packed states of (partition, user) pairs in order; one round trip."""
+    async def load(
+        self, users: Sequence[tuple[int, str]], ledgers: Sequence[tuple[int, str]] = ()
+    ) -> list[bytes | None]:
+        """Return the packed states of (partition, user) pairs, then the ledgers of (partition, slate) pairs, in order.
+
+        One round trip.
+        """
+        ...
+
+    async def waiting(self, partitions: Sequence[int]) -> dict[int, Mapping[str, str]]:
+        """Return, for each partition, the slates that have a ledger and what was said of each when it was opened."""
         ...
 
     async def commit(self, commits: Sequence[Commit]) -> list[Committed]:

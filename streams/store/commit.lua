@@ -1,10 +1,11 @@
 -- Commit one micro-batch of one partition: everything, or nothing.
 --
--- KEYS: offset, out, stats, touched, rows, delta, then the keys of users to set, then those to erase
+-- KEYS: offset, out, stats, touched, rows, delta, open, then the keys of states and ledgers to set, then those to erase
 -- ARGV: 1 believed epoch, 2 believed offset, 3 epoch, 4 offset, 5 watermark_ms, 6 applied, 7 token,
 --       8 state TTL in seconds, 9 "1" to prune, 10 row limit, 11 row keep, 12 counter values kept for readers,
 --       13 key prefix of counter rows, 14 counts: msgpack [row, n, n fields, n increments, row, ...],
---       15 stats: msgpack {name: increment}, 16 outbox or "", 17 number of users to set, then their states
+--       15 stats: msgpack {name: increment}, 16 outbox or "", 17 opened: msgpack [slate, what is said of it, ...],
+--       18 closed: msgpack [slate, ...], 19 number of keys to set, then their values
 -- Answer: {0 applied | 1 fenced, epoch, offset, watermark_ms, applied}, the last four as stored, absent if nothing is.
 --
 -- Writes begin once everything is decoded, and the position is written last: an error can't leave half a commit.
@@ -31,6 +32,7 @@ if stored[1] ~= ARGV[1] or stored[2] ~= ARGV[2] then
 end
 
 local counts, stats = cmsgpack.unpack(ARGV[14]), cmsgpack.unpack(ARGV[15])
+local opened, closed = cmsgpack.unpack(ARGV[17]), cmsgpack.unpack(ARGV[18])
 local pruned, size = {}, 0 -- like counts, with value 0; and how many values readers are told about
 
 local function in_slices(command, key, values)
@@ -86,9 +88,11 @@ if ARGV[9] == '1' then
   end
 end
 
-local users = tonumber(ARGV[17])
-for i = 1, users do redis.call('SET', KEYS[6 + i], ARGV[17 + i], 'EX', ttl) end
-for i = 7 + users, #KEYS do redis.call('DEL', KEYS[i]) end
+local held = tonumber(ARGV[19])
+for i = 1, held do redis.call('SET', KEYS[7 + i], ARGV[19 + i], 'EX', ttl) end
+for i = 8 + held, #KEYS do redis.call('DEL', KEYS[i]) end
+in_slices('HSET', KEYS[7], opened)
+in_slices('HDEL', KEYS[7], closed)
 
 local pairs_of_slice = {}
 local function add_many(key, first, last, n) -- one read and one write cost less than a HINCRBY for each of many fields

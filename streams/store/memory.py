@@ -65,6 +65,8 @@ class _Partition:
     position: Position | None = None
     token: str = ""
     states: dict[str, bytes] = field(default_factory=dict)
+    ledgers: dict[str, bytes] = field(default_factory=dict)
+    opened: dict[str, str] = field(default_factory=dict)
     rows: dict[str, dict[str, int]] = field(default_factory=lambda: defaultdict(dict))
     touched: set[str] = field(default_factory=set)
     stats: Counter[str] = field(default_factory=Counter)
@@ -112,9 +114,16 @@ class MemoryStore:
         """Return the messages of the last commit."""
         return list(self._partitions[partition].outbox)
 
-    async def load(self, users: Sequence[tuple[int, str]]) -> list[bytes | None]:
-        """Return the packed states of (partition, user) pairs in order."""
-        return [self._partitions[partition].states.get(user) for partition, user in users]
+    async def load(
+        self, users: Sequence[tuple[int, str]], ledgers: Sequence[tuple[int, str]] = ()
+    ) -> list[bytes | None]:
+        """Return the packed states of (partition, user) pairs, then the ledgers of (partition, slate) pairs."""
+        states = [self._partitions[partition].states.get(user) for partition, user in users]
+        return states + [self._partitions[partition].ledgers.get(slate) for partition, slate in ledgers]
+
+    async def waiting(self, partitions: Sequence[int]) -> dict[int, Mapping[str, str]]:
+        """Return, for each partition, the slates that have a ledger and what was said of each when it was opened."""
+        return {p: dict(self._partitions[p].opened) for p in partitions}
 
     async def commit(self, commits: Sequence[Commit]) -> list[Committed]:
         """Apply each commit or answer that its writer is fenced."""
@@ -129,11 +138,12 @@ class MemoryStore:
         if not (expected or first):
             return Committed(fenced=True, stored=stored)
         changed = self._prune(home) if commit.prune else []
-        for user, state in commit.states.items():
-            if state is None:
-                home.states.pop(user, None)
-            else:
-                home.states[user] = state
+        _write(home.states, commit.states)
+        _write(home.ledgers, commit.ledgers)
+        home.opened.update(commit.opened)
+        for slate in commit.ledgers:
+            if slate not in home.ledgers:
+                home.opened.pop(slate, None)
         for row, increments in commit.counts.items():
             values = home.rows[row]
             new = [values.get(name, 0) + increment for name, increment in increments.items()]
@@ -244,6 +254,15 @@ class MemoryStore:
 
     async def close(self) -> None:
         """Keep everything: a memory can be opened again."""
+
+
+def _write(home: dict[str, bytes], values: Mapping[str, bytes | None]) -> None:
+    """Set values, and erase those that are None."""
+    for name, value in values.items():
+        if value is None:
+            home.pop(name, None)
+        else:
+            home[name] = value
 
 
 def _bucket(name: str) -> int:

@@ -1,9 +1,10 @@
 """State in Redis or Valkey: a micro-batch is one script call, so it is applied atomically or not at all.
 
 Everything of partition p has the hash tag `{p}` and lies in one slot of a Redis Cluster: `u:{p}:user` states,
-`c:{p}:row` counters, `offset:{p}` the position, `out:{p}` the outbox, `stats:{p}` outcomes, `touched:{p}` and
-`rows:{p}` the names of counter rows (changed since the last prune, and before it), `delta:{p}` a capped stream of new
-counter values. `meta` says who the namespace belongs to. All keys begin with the setting `key_prefix`.
+`s:{p}:slate` ledgers and `open:{p}` what was said of each when it was opened, `c:{p}:row` counters, `offset:{p}` the
+position, `out:{p}` the outbox, `stats:{p}` outcomes, `touched:{p}` and `rows:{p}` the names of counter rows (changed
+since the last prune, and before it), `delta:{p}` a capped stream of new counter values. `meta` says who the namespace
+belongs to. All keys begin with the setting `key_prefix`.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -79,17 +80,32 @@ class RedisStore(RedisCatalogue):
         (blob,) = await self._redis.ask([("GET", self._key("out", partition))])
         return [Message(*fields) for fields in _decode(blob)] if blob else []
 
-    async def load(self, users: Sequence[tuple[int, str]]) -> list[bytes | None]:
-        """Return the packed states of (partition, user) pairs in order; one round trip."""
+    async def load(
+        self, users: Sequence[tuple[int, str]], ledgers: Sequence[tuple[int, str]] = ()
+    ) -> list[bytes | None]:
+        """Return the packed states of (partition, user) pairs, then the ledgers of (partition, slate) pairs, in order.
+
+        One round trip.
+        """
+        keys = [(p, self._user_key(p, user)) for p, user in users]
+        keys += [(p, self._ledger_key(p, slate)) for p, slate in ledgers]
         places: dict[int, list[int]] = {}
-        for place, (partition, _) in enumerate(users):
+        for place, (partition, _) in enumerate(keys):
             places.setdefault(partition, []).append(place)
-        commands = [("MGET", *(self._user_key(p, users[i][1]) for i in of)) for p, of in places.items()]
-        states: list[bytes | None] = [None] * len(users)
+        commands = [("MGET", *(keys[i][1] for i in of)) for of in places.values()]
+        found: list[bytes | None] = [None] * len(keys)
         for of, values in zip(places.values(), await self._redis.ask(commands), strict=True):
             for i, value in zip(of, values, strict=True):
-                states[i] = value
-        return states
+                found[i] = value
+        return found
+
+    async def waiting(self, partitions: Sequence[int]) -> dict[int, Mapping[str, str]]:
+        """Return, for each partition, the slates that have a ledger and what was said of each when it was opened."""
+        answers = await self._redis.ask([("HGETALL", self._key("open", p)) for p in partitions])
+        return {
+            p: {slate.decode(): said.decode() for slate, said in answer.items()}
+            for p, answer in zip(partitions, answers, strict=True)
+        }
 
     async def commit(self, commits: Sequence[Commit]) -> list[Committed]:
         """Apply each commit atomically or not at all; one round trip."""
@@ -98,18 +114,21 @@ class RedisStore(RedisCatalogue):
 
     def _call(self, commit: Commit) -> Call:
         p, believed, position = commit.partition, commit.believed, commit.position
-        names = ("offset", "out", "stats", "touched", "rows", "delta")
-        held = {user: state for user, state in commit.states.items() if state is not None}
-        erased = [user for user, state in commit.states.items() if state is None]
-        users = [self._user_key(p, user) for user in (*held, *erased)]
+        names = ("offset", "out", "stats", "touched", "rows", "delta", "open")
+        values = {self._user_key(p, user): state for user, state in commit.states.items()}
+        values |= {self._ledger_key(p, slate): ledger for slate, ledger in commit.ledgers.items()}
+        held = {key: value for key, value in values.items() if value is not None}
+        erased = [key for key, value in values.items() if value is None]
+        opened = [part for pair in commit.opened.items() for part in pair]
+        closed = [slate for slate, ledger in commit.ledgers.items() if ledger is None]
         outbox = [(m.topic, m.key, m.value, m.partition) for m in commit.outbox]
         ttl_s, row_limit, row_keep, changes_kept = self._limits
-        return [*(self._key(name, p) for name in names), *users], [
+        return [*(self._key(name, p) for name in names), *held, *erased], [
             *(believed.epoch, believed.offset),
             *(position.epoch, position.offset, position.watermark_ms, position.applied),
             *(commit.token, ttl_s, int(commit.prune), row_limit, row_keep, changes_kept, self._key("c", p) + ":"),
             *(_encode(_flat(commit.counts)), _encode(commit.stats), _encode(outbox) if outbox else b""),
-            *(len(held), *held.values()),
+            *(_encode(opened), _encode(closed), len(held), *held.values()),
         ]
 
     async def counts(self, partition: int) -> AsyncIterator[Change]:
@@ -175,6 +194,9 @@ class RedisStore(RedisCatalogue):
 
     def _key(self, name: str, partition: int) -> str:
         return f"{self._prefix}{name}:{{{partition}}}"
+
+    def _ledger_key(self, partition: int, slate: str) -> str:
+        return f"{self._prefix}s:{{{partition}}}:{slate}"
 
     def _user_key(self, partition: int, user: str) -> str:
         return f"{self._prefix}u:{{{partition}}}:{user}"

@@ -19,9 +19,11 @@ class CountingStore(MemoryStore):
         self.loaded: list[str] = []
         self.lose_answer = False
 
-    async def load(self, users: Sequence[tuple[int, str]]) -> list[bytes | None]:
+    async def load(
+        self, users: Sequence[tuple[int, str]], ledgers: Sequence[tuple[int, str]] = ()
+    ) -> list[bytes | None]:
         self.loaded += [user for _, user in users]
-        return await super().load(users)
+        return await super().load(users, ledgers)
 
     async def commit(self, commits: Sequence[Commit]) -> list[Committed]:
         answers = await super().commit(commits)

@@ -1,0 +1,169 @@
+"""The ledger: a served slate that waits for its outcome, with the ranker's inputs as served. Pure.
+
+It is written once, when the slate is served, and again for each thing that becomes of it; closed, it is a `Feedback`.
+Inputs are kept as 32-bit words, bit for bit, without the zeros, which most of them are.
+"""
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from inference.tensors import CODE_LEVELS, FEATURES, HEADS, HISTORY, SEEDS
+from streams.contracts import events as ev
+from streams.contracts.slates import Feedback, ServedBy, Shown, Slate
+from streams.features.encode import Candidates, History, history_codes, history_ids
+from streams.features.item import Catalogue
+
+Words = NDArray[np.uint32]
+_DIGITS = 6
+"""Of probabilities: what the slate was published with."""
+_TENSORS = (("features", len(FEATURES)), ("pairs", 2 * SEEDS), ("item_codes", CODE_LEVELS))
+"""The inputs of one item, and their sizes."""
+
+
+class Ledger(Struct, frozen=True, array_like=True, gc=False):
+    """One served slate of N items. `at_ms` is the request's time, `opened_ms` the partition's watermark then.
+
+    `p` are float32 (N, H), empty if no ranker scored it; `inputs` is what `_packed` made. `seen` has a byte an item,
+    1 if an impression named it, and is empty while there was none. `outcomes` maps a position to the deepest depth
+    (1 for the first of HEADS) and when it came; `missed` are items that the user went for and the slate doesn't hold.
+    """
+
+    slate_id: str
+    request_id: str | None
+    user_id: str
+    kind: str
+    device: str | None
+    at_ms: int
+    opened_ms: int
+    model: str | None
+    served_by: ServedBy
+    items: tuple[str, ...]
+    scores: tuple[float, ...]
+    sources: tuple[str, ...]
+    categories: tuple[str | None, ...]
+    propensities: tuple[float, ...]
+    p: bytes
+    inputs: bytes
+    seen: bytes = b""
+    outcomes: dict[int, tuple[int, int]] = {}
+    missed: tuple[str, ...] = ()
+
+    def answers(self, request_id: str) -> bool:
+        """Tell whether this slate is meant by an event's `request_id`; a pushed one is known by its own id."""
+        return request_id in (self.request_id, self.slate_id)
+
+
+pack_ledger = msgspec.msgpack.Encoder().encode
+unpack_ledger = msgspec.msgpack.Decoder(Ledger).decode
+
+
+def ledger_of(
+    slate: Slate,
+    request: ev.Request,
+    at_ms: int,
+    opened_ms: int,
+    history: History,
+    candidates: Candidates,
+    features: NDArray[np.float32],
+    catalogue: Catalogue,
+) -> Ledger:
+    """Return the ledger of a slate of N of K candidates; `features` (K, F) are theirs."""
+    items = slate.items
+    served = catalogue.indices_of(item.item_id for item in items)
+    rows = (candidates.items[:, None] == served).argmax(axis=0)
+    seeds = np.zeros(SEEDS, np.float32)
+    seeds[: len(candidates.seeds)] = candidates.seeds
+    device = (request.context or {}).get("device")
+    return Ledger(
+        slate_id=slate.slate_id,
+        request_id=slate.request_id,
+        user_id=slate.user_id,
+        kind=slate.kind,
+        device=device if isinstance(device, str) else None,
+        at_ms=at_ms,
+        opened_ms=opened_ms,
+        model=slate.model,
+        served_by=slate.served_by,
+        items=tuple(item.item_id for item in items),
+        scores=tuple(item.score for item in items),
+        sources=tuple(item.source for item in items),
+        categories=tuple(path[0] if (path := catalogue.categories[i]) else None for i in served),
+        propensities=tuple(item.propensity for item in items),
+        p=np.array([list(item.p.values()) for item in items if item.p is not None], np.float32).tobytes(),
+        inputs=_packed(
+            features[rows].view(np.uint32),
+            candidates.counts[rows].view(np.uint32),
+            catalogue.semantic[served].view(np.uint32),
+            seeds.view(np.uint32),
+            history_ids(history, catalogue).view(np.uint32),
+            history_codes(history, catalogue).view(np.uint32),
+        ),
+    )
+
+
+def feedback_of(ledger: Ledger, feedback_id: str, closed_ms: int) -> Feedback:
+    """Return the record of a slate that closes when its partition's watermark is `closed_ms`."""
+    words = _unpacked(ledger.inputs, len(ledger.items))
+    features, pairs, seeds = (words[name].view(np.float32).tolist() for name in ("features", "pairs", "seeds"))
+    codes, own_ids, own_codes = (words[n].tolist() for n in ("item_codes", "history_ids", "history_codes"))
+    chances = np.frombuffer(ledger.p, np.float32).astype(np.float64).round(_DIGITS).reshape(-1, len(HEADS)).tolist()
+    items = []
+    for place, item_id in enumerate(ledger.items):
+        depth, outcome_ms = ledger.outcomes.get(place, (0, None))
+        items.append(
+            Shown(
+                item_id=item_id,
+                position=place,
+                propensity=ledger.propensities[place],
+                features=features[place],
+                pairs=pairs[place],
+                item_code=codes[place],
+                score=ledger.scores[place],
+                source=ledger.sources[place],
+                p=chances[place] if chances else None,
+                category=ledger.categories[place],
+                seen=not ledger.seen or bool(ledger.seen[place]) or depth > 0,
+                outcome=HEADS[depth - 1] if depth else None,  # type: ignore[arg-type]
+                outcome_ms=outcome_ms,
+            )
+        )
+    return Feedback(
+        feedback_id=feedback_id,
+        slate_id=ledger.slate_id,
+        request_id=ledger.request_id,
+        user_id=ledger.user_id,
+        at_ms=ledger.at_ms,
+        items=items,
+        seeds=seeds,
+        history_ids=own_ids,
+        history_codes=own_codes,
+        model=ledger.model,
+        kind=ledger.kind,
+        device=ledger.device,
+        served_by=ledger.served_by,
+        closed_ms=closed_ms,
+        missed=len(ledger.missed),
+    )
+
+
+def _packed(*tensors: Words) -> bytes:
+    """Return which words are not zero, a bit each, and those words."""
+    words = np.concatenate([tensor.ravel() for tensor in tensors])
+    present = words != 0
+    return np.packbits(present).tobytes() + words[present].tobytes()
+
+
+def _unpacked(packed: bytes, items: int) -> dict[str, Words]:
+    """Undo `_packed` for a slate of N items: each input by name, (N, its size), or of its own shape."""
+    shapes: dict[str, tuple[int, ...]] = {name: (items, size) for name, size in _TENSORS}
+    shapes |= {"seeds": (SEEDS,), "history_ids": (HISTORY,), "history_codes": (HISTORY, CODE_LEVELS)}
+    sizes = [int(np.prod(shape)) for shape in shapes.values()]
+    total = sum(sizes)
+    bits = -(-total // 8)
+    words = np.zeros(total, np.uint32)
+    present = np.unpackbits(np.frombuffer(packed, np.uint8, bits), count=total).astype(bool)
+    words[present] = np.frombuffer(packed, np.uint32, -1, bits)
+    parts = np.split(words, np.cumsum(sizes)[:-1])
+    return {name: part.reshape(shape) for (name, shape), part in zip(shapes.items(), parts, strict=True)}
