@@ -92,8 +92,7 @@ class PartitionBatch:
         """Return the slates whose ledgers must be loaded, once the records are decoded."""
         if not self._owned.waiting:
             return []
-        reached_ms = max((_sure_ms(one) for one in self._decoded), default=0)
-        reached_ms = max(reached_ms, self._watermark_ms)
+        reached_ms = max([self._watermark_ms, *map(_sure_ms, self._decoded)])
         users = {one.event.user_id for one in self._decoded if not isinstance(one.event, ev.Tick)}
         ticks = sum(isinstance(one.event, ev.Tick) for one in self._decoded)
         limit = ticks * CLOSED_BY_TICK + (len(self._decoded) - ticks) * CLOSED_BY_RECORD

@@ -4,6 +4,9 @@ It is written once, when the slate is served, and again for each thing that beco
 Inputs are kept as 32-bit words, bit for bit, without the zeros, which most of them are.
 """
 
+from functools import lru_cache
+from math import prod
+
 import msgspec
 import numpy as np
 from msgspec import Struct
@@ -16,16 +19,15 @@ from streams.features.encode import Candidates, History, history_codes, history_
 from streams.features.item import Catalogue
 
 Words = NDArray[np.uint32]
-_DIGITS = 6
-"""Of probabilities: what the slate was published with."""
-_TENSORS = (("features", len(FEATURES)), ("pairs", 2 * SEEDS), ("item_codes", CODE_LEVELS))
-"""The inputs of one item, and their sizes."""
+_OF_SLATE = (("seeds", (SEEDS,)), ("history_ids", (HISTORY,)), ("history_codes", (HISTORY, CODE_LEVELS)))
+_OF_ITEMS = (("features", len(FEATURES)), ("pairs", 2 * SEEDS), ("item_codes", CODE_LEVELS))
+"""The inputs of a slate, and their shapes, and those of each item, and their sizes; in the order of packing."""
 
 
 class Ledger(Struct, frozen=True, array_like=True, gc=False):
     """One served slate of N items. `at_ms` is the request's time, `opened_ms` the partition's watermark then.
 
-    `p` are float32 (N, H), empty if no ranker scored it; `inputs` is what `_packed` made. `seen` has a byte an item,
+    `p` has the heads of each item, or nothing if no ranker scored them; `inputs` is what `_packed` made. `seen` has a byte an item,
     1 if an impression named it, and is empty while there was none. `outcomes` maps a position to the deepest depth
     (1 for the first of HEADS) and when it came; `missed` are items that the user went for and the slate doesn't hold.
     """
@@ -44,7 +46,7 @@ class Ledger(Struct, frozen=True, array_like=True, gc=False):
     sources: tuple[str, ...]
     categories: tuple[str | None, ...]
     propensities: tuple[float, ...]
-    p: bytes
+    p: tuple[tuple[float, ...], ...]
     inputs: bytes
     seen: bytes = b""
     outcomes: dict[int, tuple[int, int]] = {}
@@ -91,14 +93,14 @@ def ledger_of(
         sources=tuple(item.source for item in items),
         categories=tuple(path[0] if (path := catalogue.categories[i]) else None for i in served),
         propensities=tuple(item.propensity for item in items),
-        p=np.array([list(item.p.values()) for item in items if item.p is not None], np.float32).tobytes(),
+        p=tuple(tuple(item.p.values()) for item in items if item.p is not None),
         inputs=_packed(
-            features[rows].view(np.uint32),
-            candidates.counts[rows].view(np.uint32),
-            catalogue.semantic[served].view(np.uint32),
-            seeds.view(np.uint32),
-            history_ids(history, catalogue).view(np.uint32),
-            history_codes(history, catalogue).view(np.uint32),
+            seeds,
+            history_ids(history, catalogue),
+            history_codes(history, catalogue),
+            features[rows],
+            candidates.counts[rows],
+            catalogue.semantic[served],
         ),
     )
 
@@ -108,7 +110,6 @@ def feedback_of(ledger: Ledger, feedback_id: str, closed_ms: int) -> Feedback:
     words = _unpacked(ledger.inputs, len(ledger.items))
     features, pairs, seeds = (words[name].view(np.float32).tolist() for name in ("features", "pairs", "seeds"))
     codes, own_ids, own_codes = (words[n].tolist() for n in ("item_codes", "history_ids", "history_codes"))
-    chances = np.frombuffer(ledger.p, np.float32).astype(np.float64).round(_DIGITS).reshape(-1, len(HEADS)).tolist()
     items = []
     for place, item_id in enumerate(ledger.items):
         depth, outcome_ms = ledger.outcomes.get(place, (0, None))
@@ -122,7 +123,7 @@ def feedback_of(ledger: Ledger, feedback_id: str, closed_ms: int) -> Feedback:
                 item_code=codes[place],
                 score=ledger.scores[place],
                 source=ledger.sources[place],
-                p=chances[place] if chances else None,
+                p=list(ledger.p[place]) if ledger.p else None,
                 category=ledger.categories[place],
                 seen=not ledger.seen or bool(ledger.seen[place]) or depth > 0,
                 outcome=HEADS[depth - 1] if depth else None,  # type: ignore[arg-type]
@@ -148,22 +149,29 @@ def feedback_of(ledger: Ledger, feedback_id: str, closed_ms: int) -> Feedback:
     )
 
 
-def _packed(*tensors: Words) -> bytes:
-    """Return which words are not zero, a bit each, and those words."""
-    words = np.concatenate([tensor.ravel() for tensor in tensors])
+def _packed(*tensors: NDArray[np.float32] | NDArray[np.int32]) -> bytes:
+    """Return which 32-bit words are not zero, a bit each, and those words."""
+    words = np.concatenate([tensor.ravel().view(np.uint32) for tensor in tensors])
     present = words != 0
-    return np.packbits(present).tobytes() + words[present].tobytes()
+    bits: bytes = np.packbits(present).tobytes()
+    return bits + words[present].tobytes()
 
 
 def _unpacked(packed: bytes, items: int) -> dict[str, Words]:
-    """Undo `_packed` for a slate of N items: each input by name, (N, its size), or of its own shape."""
-    shapes: dict[str, tuple[int, ...]] = {name: (items, size) for name, size in _TENSORS}
-    shapes |= {"seeds": (SEEDS,), "history_ids": (HISTORY,), "history_codes": (HISTORY, CODE_LEVELS)}
-    sizes = [int(np.prod(shape)) for shape in shapes.values()]
-    total = sum(sizes)
-    bits = -(-total // 8)
-    words = np.zeros(total, np.uint32)
-    present = np.unpackbits(np.frombuffer(packed, np.uint8, bits), count=total).astype(bool)
+    """Undo `_packed` for a slate of N items: each input by name, of its own shape."""
+    layout, size = _layout(items)
+    bits = -(-size // 8)
+    words = np.zeros(size, np.uint32)
+    present = np.unpackbits(np.frombuffer(packed, np.uint8, bits), count=size).view(np.bool_)
     words[present] = np.frombuffer(packed, np.uint32, -1, bits)
-    parts = np.split(words, np.cumsum(sizes)[:-1])
-    return {name: part.reshape(shape) for (name, shape), part in zip(shapes.items(), parts, strict=True)}
+    return {name: words[place].reshape(shape) for name, place, shape in layout}
+
+
+@lru_cache
+def _layout(items: int) -> tuple[list[tuple[str, slice, tuple[int, ...]]], int]:
+    """Return where each input of a slate of N items lies among its words, with its shape, and how many there are."""
+    layout, at = [], 0
+    for name, shape in (*_OF_SLATE, *((name, (items, size)) for name, size in _OF_ITEMS)):
+        layout.append((name, slice(at, at + prod(shape)), shape))
+        at += prod(shape)
+    return layout, at
