@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from streams.contracts.events import Kind
 from streams.contracts.wire import AtMs, Id, decode
 
 ServedBy = Literal["triton", "online", "popular"]
@@ -90,7 +91,7 @@ class Feedback(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field=
     history_ids: list[int]
     history_codes: list[list[int]]
     model: str | None = None
-    kind: str = "for_you"
+    kind: Kind = "for_you"
     device: str | None = None
     served_by: ServedBy = "triton"
     closed_ms: AtMs | None = None

@@ -27,15 +27,15 @@ _OF_ITEMS = (("features", len(FEATURES)), ("pairs", 2 * SEEDS), ("item_codes", C
 class Ledger(Struct, frozen=True, array_like=True, gc=False):
     """One served slate of N items. `at_ms` is the request's time, `opened_ms` the partition's watermark then.
 
-    `p` has the heads of each item, or nothing if no ranker scored them; `inputs` is what `_packed` made. `seen` has a byte an item,
-    1 if an impression named it, and is empty while there was none. `outcomes` maps a position to the deepest depth
-    (1 for the first of HEADS) and when it came; `missed` are items that the user went for and the slate doesn't hold.
+    `p` has the heads of each item, or nothing if no ranker scored them; `inputs` is what `_packed` made. `seen` has a
+    byte an item, 1 if an impression named it, and is empty while there was none. `outcomes` maps a position to the
+    deepest depth (1 for the first of HEADS) and when it came; `missed` are items that the user went for elsewhere.
     """
 
     slate_id: str
     request_id: str | None
     user_id: str
-    kind: str
+    kind: ev.Kind
     device: str | None
     at_ms: int
     opened_ms: int
@@ -82,7 +82,7 @@ def ledger_of(
         slate_id=slate.slate_id,
         request_id=slate.request_id,
         user_id=slate.user_id,
-        kind=slate.kind,
+        kind=request.kind,
         device=device if isinstance(device, str) else None,
         at_ms=at_ms,
         opened_ms=opened_ms,
@@ -153,8 +153,7 @@ def _packed(*tensors: NDArray[np.float32] | NDArray[np.int32]) -> bytes:
     """Return which 32-bit words are not zero, a bit each, and those words."""
     words = np.concatenate([tensor.ravel().view(np.uint32) for tensor in tensors])
     present = words != 0
-    bits: bytes = np.packbits(present).tobytes()
-    return bits + words[present].tobytes()
+    return b"".join((np.packbits(present).tobytes(), words[present].tobytes()))
 
 
 def _unpacked(packed: bytes, items: int) -> dict[str, Words]:

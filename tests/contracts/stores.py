@@ -68,6 +68,7 @@ async def everything(store: FeatureStore, partition: int = 1) -> Mapping[str, An
         "position": (await store.positions([partition]))[partition],
         "outbox": await store.outbox(partition),
         "states": {user: state async for user, state in store.states(partition)},
+        "waiting": (await store.waiting([partition]))[partition],
         "counters": await counters(store, partition),
         "stats": await store.stats([partition]),
         "mark": marks,

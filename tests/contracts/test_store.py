@@ -25,6 +25,8 @@ from tests.contracts.stores import (
 
 FULL = {
     "states": {"anna": b"\x00\xff state", "ben": b""},
+    "ledgers": {"0-1-3": b"\x00\xff ledger", "0-1-4": b""},
+    "opened": {"0-1-3": "1800 anna", "0-1-4": "1801 b\u00e9n {1}"},
     "counts": {"pair:sku-1": {"20001:sku-2": 3, "20001:sku-3": 1}, "ünïcode {1}": {"5:x": 2}},
     "stats": {"applied": 10, "duplicate": 1},
     "outbox": [Message("recommendations", b"anna", b"{}")],
@@ -59,6 +61,26 @@ async def test_a_commit_is_read_back(namespace: Namespace) -> None:
     assert await store.stats(range(PARTITIONS)) == {"applied": 10, "duplicate": 1}
 
 
+async def test_ledgers_are_read_back_with_states_until_they_are_closed(namespace: Namespace) -> None:
+    store = await opened(namespace.store())
+    assert await store.waiting([0, 1]) == {0: {}, 1: {}}
+    position = await applied(store, following(Position(), **FULL))
+    wanted = [(1, "0-1-4"), (0, "0-1-3"), (1, "0-1-9"), (1, "0-1-3")]
+    assert await store.load([(1, "ben")], wanted) == [b"", b"", None, None, b"\x00\xff ledger"]
+    assert await store.load([], [(1, "ben")]) == [None]
+    assert await namespace.store().waiting([1, 0]) == {1: FULL["opened"], 0: {}}
+
+    position = await applied(store, following(position, ledgers={"0-1-3": b"marked"}))
+    assert await store.load([], [(1, "0-1-3")]) == [b"marked"]
+    assert (await store.waiting([1]))[1] == FULL["opened"]
+
+    closing = {"0-1-3": None, "0-1-4": b"last", "0-1-7": b"new"}
+    await applied(store, following(position, ledgers=closing, opened={"0-1-7": "1900 anna"}))
+    assert await store.load([], [(1, "0-1-3"), (1, "0-1-4"), (1, "0-1-7")]) == [None, b"last", b"new"]
+    assert (await store.waiting([1]))[1] == {"0-1-4": "1801 b\u00e9n {1}", "0-1-7": "1900 anna"}
+    assert [user async for user, _ in store.states(1)] == ["anna", "ben"]
+
+
 async def test_commits_add_up(namespace: Namespace) -> None:
     store = await opened(namespace.store())
     position = await applied(store, following(Position(), **FULL))
@@ -87,6 +109,8 @@ async def test_a_fenced_commit_changes_nothing(namespace: Namespace) -> None:
         Position(),
         records=5,
         states={"anna": None, "carl": b"x"},
+        ledgers={"0-1-3": None, "0-1-9": b"x"},
+        opened={"0-1-9": "1 carl"},
         counts={"pair:sku-1": {"20001:sku-2": 1}, "new": {"1:x": 1}},
         stats={"applied": 1},
         outbox=[Message("t", b"k", b"v")],
