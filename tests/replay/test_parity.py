@@ -1,4 +1,4 @@
-"""Live worker and in-process pipeline give the same states and, on one partition, the same slates to the bit."""
+"""Live worker and in-process pipeline give the same states and, on one partition, slates and feedback to the bit."""
 
 import asyncio
 from collections import defaultdict
@@ -10,6 +10,7 @@ import pytest
 
 from inference.onnx_ranker import OnnxRanker
 from streams.contracts.items import Item
+from streams.contracts.slates import Feedback, decode_feedback
 from streams.contracts.topics import EVENTS, ITEMS
 from streams.features.user import FOLD_VERSION, unpack_state
 from streams.kafka_admin import topic_ids
@@ -53,12 +54,13 @@ async def put_catalogue(deployment: Deployment) -> None:
     await store.close()
 
 
-async def simulated(deployment: Deployment, log: list[tuple[bytes, bytes]], repository: Path) -> tuple[Any, Any]:
-    """Return the states and slates of the same log in process."""
+async def simulated(deployment: Deployment, log: list[tuple[bytes, bytes]], repository: Path) -> tuple[Any, Any, Any]:
+    """Return the states, slates and feedback of the same log in process."""
     settings, store = deployment.settings, MemoryStore()
     pipeline = offline_pipeline(settings, OnnxRanker(repository / "ranker", 1), store)
     load_items(pipeline, CATALOGUE)
     slates: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    feedback: list[bytes] = []
     numbered = records((value for _, value in log), settings.partitions)
     async for outcome in run(pipeline, numbered, partitions=settings.partitions, batch_events=700):
         assert not outcome.fenced
@@ -66,8 +68,10 @@ async def simulated(deployment: Deployment, log: list[tuple[bytes, bytes]], repo
             if message.topic == "recommendations":
                 slate = msgspec.json.decode(message.value)
                 slates[slate["request_id"]].append(comparable(slate))
+            elif message.topic == "feedback":
+                feedback.append(message.value)
     states = {user: unpack_state(packed) for p in range(settings.partitions) async for user, packed in store.states(p)}
-    return states, slates
+    return states, slates, feedback
 
 
 def comparable(slate: dict[str, Any]) -> dict[str, Any]:
@@ -80,7 +84,7 @@ def without_aliases(events: int, seed: int) -> list[tuple[bytes, bytes]]:
 
 
 @pytest.mark.timeout(120)
-def test_slates_are_equal_to_the_bit_on_one_partition(stack: RunningStack) -> None:
+def test_slates_and_feedback_are_equal_to_the_bit_on_one_partition(stack: RunningStack) -> None:
     deployment = Deployment(
         stack.kafka,
         stack.redis_url,
@@ -97,7 +101,7 @@ def test_slates_are_equal_to_the_bit_on_one_partition(stack: RunningStack) -> No
         deployment.start_worker()
         deployment.produce(log)
         wait_until(lambda: processed(deployment) >= len(log), 60, "the whole log")
-        states, slates = asyncio.run(simulated(deployment, log, stack.repository))
+        states, slates, feedback = asyncio.run(simulated(deployment, log, stack.repository))
         assert asyncio.run(stored_states(deployment)) == states
         live: dict[str, list[dict[str, Any]]] = defaultdict(list)
         for slate in deployment.values("recommendations"):
@@ -106,6 +110,11 @@ def test_slates_are_equal_to_the_bit_on_one_partition(stack: RunningStack) -> No
         assert sum(len(slate["items"]) for of in live.values() for slate in of) > 200
         assert {slate["because"] for of in live.values() for slate in of} == {None}
         assert live == slates
+        wait_until(lambda: deployment.count("feedback") >= len(feedback), 20, "all feedback")
+        assert [record.value for record in deployment.read("feedback")] == feedback
+        joined = [one for one in map(decode_feedback, feedback) if isinstance(one, Feedback)]
+        assert len(joined) > 20
+        assert sum(shown.outcome is not None for one in joined for shown in one.items) > 5
     finally:
         deployment.stop()
 
@@ -116,6 +125,6 @@ def test_states_are_equal_on_any_number_of_partitions(deployment: Deployment, st
     deployment.start_worker()
     deployment.produce(log)
     wait_until(lambda: processed(deployment) >= len(log), 60, "the whole log")
-    states, _ = asyncio.run(simulated(deployment, log, stack.repository))
+    states, _, _ = asyncio.run(simulated(deployment, log, stack.repository))
     assert len(states) > 100
     assert asyncio.run(stored_states(deployment)) == states
