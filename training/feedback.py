@@ -1,7 +1,8 @@
 """Joined feedback as lists to learn from: what was served, with the ranker's inputs as served, and what came of it.
 
 The log of the topic `feedback` (JSON lines, or Parquet rows of the same fields) becomes the same `Lists` as a recorded
-log; they know position and propensity, too. What is repeated, as a topic may, counts once; receipts are passed over.
+log; they know position and propensity, too. What nobody saw says nothing and is left out. What is repeated, as a topic
+may, counts once; receipts are passed over.
 """
 
 from collections.abc import Iterable, Iterator
@@ -27,7 +28,7 @@ def feedback_lists(path: Path, size: int = LISTS) -> Iterator[Lists]:
             is older than its request: names the line.
     """
     users: dict[str, int] = {}
-    records = read_feedback(path)
+    records = (one for one in read_feedback(path) if any(shown.seen for shown in one.items))
     while some := list(islice(records, size)):
         yield _lists(some, users)
 
@@ -78,7 +79,8 @@ def _wrong(one: Feedback) -> str | None:
 
 
 def _lists(records: list[Feedback], users: dict[str, int]) -> Lists:
-    shown = [one for record in records for one in record.items]
+    seen = [[one for one in record.items if one.seen] for record in records]
+    shown = [one for items in seen for one in items]
     return Lists(
         features=np.array([one.features for one in shown], np.float32),
         pairs=np.array([one.pairs for one in shown], np.float32),
@@ -86,7 +88,7 @@ def _lists(records: list[Feedback], users: dict[str, int]) -> Lists:
         item_codes=np.array([one.item_code for one in shown], np.int32),
         depth=np.array([_depth(one) for one in shown], np.uint8),
         weight=np.ones(len(shown), np.float32),
-        offsets=np.cumsum([0, *(len(record.items) for record in records)]),
+        offsets=np.cumsum([0, *map(len, seen)]),
         seeds=np.array([record.seeds for record in records], np.float32),
         history_ids=np.array([record.history_ids for record in records], np.int32),
         history_codes=np.array([record.history_codes for record in records], np.int32),

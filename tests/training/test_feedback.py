@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
+from msgspec.structs import replace
 
 from inference.tensors import HEADS
 from streams.contracts.slates import Feedback, Forgotten, Shown
@@ -84,6 +85,17 @@ def test_a_list_of_feedback_equals_the_recorded_one(
     assert lists.propensity is not None
     assert lists.position.tolist() == places.tolist()
     assert np.array_equal(lists.propensity, (1 / (1 + places)).astype(np.float32))
+
+
+def test_what_nobody_saw_is_left_out(records: list[Feedback], tmp_path: Path) -> None:
+    hidden = [replace(one, seen=False) for one in records[0].items]
+    half = replace(
+        records[1], items=[*records[1].items[:2], *(replace(one, seen=False) for one in records[1].items[2:])]
+    )
+    (lists,) = feedback_lists(write(tmp_path / "feedback", [replace(records[0], items=hidden), half, records[2]]))
+    (expected,) = feedback_lists(write(tmp_path / "expected", [replace(half, items=records[1].items[:2]), records[2]]))
+    assert np.diff(lists.offsets).tolist() == [2, len(records[2].items)]
+    assert np.array_equal(lists.features, expected.features)
 
 
 def test_it_can_be_kept_as_a_shard(records: list[Feedback], tmp_path: Path) -> None:
