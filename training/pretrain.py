@@ -52,7 +52,9 @@ def pretrain(
     items, drawn_from = _Items.of(sequences), _proposal(rows, len(sequences.ids))
     log_q = torch.from_numpy(np.log(drawn_from * recipe.negatives)).float()
     batches = math.ceil(math.ceil(len(rows) * share) / recipe.batch_rows)
-    optimizer = torch.optim.AdamW(taste.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+    optimizer = torch.optim.AdamW(
+        taste.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
+    )
     schedule = one_cycle(optimizer, recipe.learning_rate, epochs * batches, recipe.warm_up)
     name = "sequences_early" if early else "sequences"
     phase = watch.phase(name, taste, optimizer, schedule, batches)
@@ -63,7 +65,8 @@ def pretrain(
         order = generator.permutation(len(rows))[: math.ceil(len(rows) * share)]
         for start in range(0, len(order), recipe.batch_rows):
             some = order[start : start + recipe.batch_rows]
-            places_of = torch.from_numpy(rows[some]).long(), torch.from_numpy(wanted[some])
+            longest = int((rows[some] >= 0).sum(axis=1).max())  # most rows are short, and padding costs as much
+            places_of = torch.from_numpy(rows[some, :longest]).long(), torch.from_numpy(wanted[some, :longest])
             negatives = torch.from_numpy(generator.choice(len(drawn_from), recipe.negatives, p=drawn_from))
             loss = _loss(taste, *places_of, negatives, items.hidden(recipe.id_dropout, generator), log_q)
             losses.append(number(loss, f"sequences, epoch {epoch + 1}"))
@@ -111,8 +114,8 @@ def _loss(taste: Taste, rows: Tensor, wanted: Tensor, negatives: Tensor, items: 
     h, next_ = h[wanted[:, 1:]], rows[wanted]  # (N, D), (N,)
     came, drawn = items.at(next_), items.at(negatives)
     right = (h * taste.embed(*came)).sum(dim=1) + taste.bias(*came) - log_q[next_]  # (N,)
-    others = h @ taste.embed(*drawn).t() + taste.bias(*drawn) - log_q[negatives]  # (N, negatives)
-    others = others.masked_fill(next_[:, None] == negatives[None, :], -1e9)
+    others = torch.addmm(taste.bias(*drawn) - log_q[negatives], h, taste.embed(*drawn).t())  # (N, negatives)
+    others.masked_fill_(next_[:, None] == negatives[None, :], -1e9)
     return (functional.softplus(torch.logsumexp(others, dim=1) - right)).mean()
 
 
