@@ -15,7 +15,7 @@ from inference.probe import golden_inputs
 from inference.ranker import RankerInputs
 from inference.tensors import RANKER
 from streams.errors import BadModel, RankerUnavailable
-from training.graphs import graph_of
+from training.graphs import Traced
 from training.quantise import in_int8, rounded
 from training.student import Student
 
@@ -23,6 +23,8 @@ TOLERANCE = 1e-4
 """Largest difference of a probability between torch and onnxruntime."""
 MAX_BYTES = 5_000_000
 MODEL_FILE = "model.onnx"
+_TRACED: dict[tuple[tuple[str, tuple[int, ...]], ...], Traced] = {}
+"""By the names and shapes of a student's weights."""
 
 
 def export(student: Student, folder: Path, version: int, *, int8: bool = False) -> Path:
@@ -57,9 +59,12 @@ def export(student: Student, folder: Path, version: int, *, int8: bool = False) 
 
 
 def student_graph(student: Student) -> onnx.ModelProto:
-    """Return the student as an ONNX graph of the tensor contract, B and K dynamic."""
-    example = [torch.from_numpy(array) for _, array in list(golden_inputs())[2].tensors()]
-    return graph_of(student, example, RANKER, "student")
+    """Return the student as an ONNX graph of the tensor contract, B and K dynamic; each shape is traced once."""
+    shape = tuple((name, tuple(tensor.shape)) for name, tensor in student.state_dict().items())
+    if shape not in _TRACED:
+        example = [torch.from_numpy(array) for _, array in list(golden_inputs())[2].tensors()]
+        _TRACED[shape] = Traced(student, example, RANKER, "student")
+    return _TRACED[shape].graph(student)
 
 
 def difference(student: Student, ranker: OnnxRanker, inputs: RankerInputs) -> float:

@@ -224,5 +224,5 @@ def _inputs(one: Batch) -> tuple[torch.Tensor, ...]:
 
 def _deterministic() -> None:
     torch.use_deterministic_algorithms(True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # takes a tenth of the time
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a tenth of the time
     torch.set_num_threads(1)

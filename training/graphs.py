@@ -32,7 +32,45 @@ def graph_of(
     Raises:
         BadModel: it can't be exported.
     """
-    module.eval()
+    return Traced(module, example, contract, name).graph(module)
+
+
+class Traced:
+    """What a module computes, whatever its weights are: tracing takes seconds, putting in weights next to none."""
+
+    def __init__(
+        self,
+        module: nn.Module,
+        example: Sequence[torch.Tensor],
+        contract: tuple[Sequence[Tensor], Sequence[Tensor]],
+        name: str,
+    ) -> None:
+        """Trace, as `graph_of`.
+
+        Raises:
+            BadModel: it can't be exported.
+        """
+        self._name = name
+        self._program = _program(module.eval(), example, contract, name)
+        self._model = self._program.model
+
+    def graph(self, module: nn.Module) -> onnx.ModelProto:
+        """Return the graph of a module of the same class and shapes, to the byte as if it had been traced itself."""
+        self._program.model = self._model.clone()
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            self._program.apply_weights(module.state_dict())
+            self._program.optimize()  # only now, as it works weights in
+        model: onnx.ModelProto = self._program.model_proto
+        return _bare(model, self._name)
+
+
+def _program(
+    module: nn.Module,
+    example: Sequence[torch.Tensor],
+    contract: tuple[Sequence[Tensor], Sequence[Tensor]],
+    name: str,
+) -> Any:
     inputs, outputs = contract
     letters = {size: torch.export.Dim(size) for tensor in inputs for size in tensor.shape if isinstance(size, str)}
     shapes = tuple(
@@ -43,7 +81,7 @@ def graph_of(
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
-            program: Any = torch.onnx.export(
+            return torch.onnx.export(
                 module,
                 tuple(example),
                 input_names=[tensor.name for tensor in inputs],
@@ -51,11 +89,10 @@ def graph_of(
                 dynamic_shapes=shapes,
                 opset_version=OPSET,
                 dynamo=True,
+                optimize=False,
             )
     except torch.onnx.errors.OnnxExporterError as exc:
         raise BadModel(f"the {name} cannot be exported: {str(exc).splitlines()[0]}") from exc
-    model: onnx.ModelProto = program.model_proto
-    return _bare(model, name)
 
 
 def _bare(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
