@@ -6,7 +6,7 @@ from torch import nn
 from inference.tensors import Tensor
 from training.graphs import Traced, graph_of
 
-CONTRACT = ((Tensor("x", "float32", ("B", 4), "asked"),), (Tensor("y", "float32", ("B", 2), "answered"),))
+CONTRACT = ((Tensor("x", "FP32", ("B", 4), "asked"),), (Tensor("y", "FP32", ("B", 2), "answered"),))
 EXAMPLE = [torch.ones(3, 4)]
 
 
