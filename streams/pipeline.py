@@ -24,6 +24,7 @@ from streams.rehearsal import rehearse
 from streams.retrieval.blend import Retriever, named_sources
 from streams.retrieval.counters import Counters
 from streams.settings import Settings
+from streams.slate.explore import Exploration
 from streams.snapshot import Snapshot
 from streams.store.base import PRUNE_EVERY, Commit, FeatureStore, Message, Position
 from streams.users import UserCache
@@ -91,6 +92,12 @@ class Pipeline:
             ranker,
             settings.triton_timeout_s,
             route,
+            Exploration(
+                settings.explore_share,
+                settings.explore_temperature,
+                settings.explore_bonus,
+                settings.explore_off,
+            ),
         )
 
     @property

@@ -24,6 +24,7 @@ from streams.retrieval.blend import Retriever
 from streams.retrieval.counters import Counters
 from streams.retrieval.filters import basket
 from streams.retrieval.related import related
+from streams.slate.explore import Exploration
 from streams.slate.select import select, worth
 
 _log = logging.getLogger(__name__)
@@ -73,6 +74,7 @@ class Recommender:
         ranker: Ranker | None,
         timeout_s: float,
         route: Route | None = None,
+        exploration: Exploration = Exploration(),  # noqa: B008 (frozen: it may be shared)
     ) -> None:
         """`route` says who ranks for whom; without it `ranker` does for all."""
         self.catalogue = catalogue
@@ -81,6 +83,7 @@ class Recommender:
         self._ranker = ranker
         self._timeout_s = timeout_s
         self._route = route
+        self._exploration = exploration
 
     def prepare(self, ask: Ask) -> Prepared:
         """Retrieve and encode the candidates of one ask: everything before the ranker. No I/O."""
@@ -171,6 +174,8 @@ class Recommender:
             k=request.k,
             catalogue=self.catalogue,
             source_names=self.retriever.source_names,
+            exploration=self._exploration if self._exploration.covers(request) else None,
+            slate_id=one.ask.slate_id,
         )
         return Slate(
             slate_id=one.ask.slate_id,

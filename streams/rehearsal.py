@@ -17,6 +17,7 @@ from streams.features.user import EMPTY, fold
 from streams.recommend import Ask, Recommender
 from streams.retrieval.blend import Retriever
 from streams.retrieval.counters import Counters
+from streams.slate.explore import Exploration
 from streams.store.base import Change, Row
 
 _ITEMS, _EVENTS = 200, 1_200
@@ -39,7 +40,7 @@ def rehearse() -> None:
         count(counts, state, event, _AT_MS + n)
         state = fold(state, event, _AT_MS + n)
     counters.apply([Change(0, [Row(name, list(fields), list(fields.values())) for name, fields in counts.items()])])
-    recommender = Recommender(catalogue, counters, Retriever(_ITEMS), None, 0.0)
+    recommender = Recommender(catalogue, counters, Retriever(_ITEMS), None, 0.0, exploration=Exploration(share=0.5))
     request = ev.Request(user_id="visitor", request_id="rehearsal")
     prepared = recommender.prepare(Ask("rehearsal", request, None, state, _AT_MS + _EVENTS, _AT_MS + _EVENTS))
     inputs = recommender.tensors([prepared])

@@ -8,7 +8,7 @@ import difflib
 import os
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
@@ -19,6 +19,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from streams.contracts.events import Kind
 from streams.errors import Misuse
 
 ENV_PREFIX = "STREAMRANK_"
@@ -75,6 +76,12 @@ class Settings(BaseSettings):
     # What is served
     candidates: int = Field(200, ge=1, le=1000, description="how many candidates the ranker scores")
     sources: Annotated[tuple[str, ...], NoDecode] = Field((), description="candidate sources, by name; all if empty")
+    explore_share: float = Field(0.0, ge=0, le=1, description="share of a slate's slots that are drawn; 0 is off")
+    explore_temperature: float = Field(0.5, ge=0.05, le=100, description="less prefers the best, more evens out")
+    explore_bonus: float = Field(0.5, ge=0, le=100, description="worth of no evidence, in scores of the best")
+    explore_off: Annotated[frozenset[str], NoDecode] = Field(
+        frozenset(), description="kinds of requests, or key=value of their context, that are not explored"
+    )
     push_on: Annotated[frozenset[Literal["click", "cart", "purchase", "search"]], NoDecode] = frozenset()
     push_every_ms: int = Field(5_000, ge=0, description="at most one pushed slate a user in that time")
     max_future_ms: int = Field(86_400_000, ge=0, description="how far `at_ms` may lie after Kafka's time")
@@ -96,10 +103,18 @@ class Settings(BaseSettings):
     tick_after_ms: int = Field(5_000, ge=100, description="silence after which a partition gets a tick")
     metrics_port: int | None = Field(None, ge=0, le=65535, description="Prometheus, on loopback")
 
-    @field_validator("push_on", "sources", mode="before")
+    @field_validator("push_on", "sources", "explore_off", mode="before")
     @classmethod
     def _split_commas(cls, value: Any) -> Any:
         return [name for part in value.split(",") if (name := part.strip())] if isinstance(value, str) else value
+
+    @field_validator("explore_off")
+    @classmethod
+    def _segments(cls, value: frozenset[str]) -> frozenset[str]:
+        for segment in sorted(value):
+            if segment not in get_args(Kind) and not all(segment.partition("=")):
+                raise ValueError(f"{segment!r} is neither one of {', '.join(get_args(Kind))} nor key=value")
+        return value
 
     @model_validator(mode="after")
     def _sasl_is_complete(self) -> "Settings":

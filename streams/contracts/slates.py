@@ -16,7 +16,11 @@ MAX_KEPT_BYTES = 256 * 1024
 
 
 class SlateItem(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """One position of a slate. `p` maps a head (click, cart, purchase) to its probability, if a ranker scored it."""
+    """One position of a slate. `p` maps a head (click, cart, purchase) to its probability, if a ranker scored it.
+
+    `propensity` in (0, 1] is the probability with which this item came to this position, given the items above it: 1 if
+    nothing was explored. Multiplied over the positions it is the slate's.
+    """
 
     item_id: str
     score: float

@@ -205,7 +205,8 @@ def _ask(case: Case, packed: bytes | None, k: int) -> Ask:
         items=list(case.given) or None,
         filters=ev.Filters(exclude=list(case.masked)),
     )
-    return Ask("case", request, "case", state, case.at_ms, case.at_ms)
+    # Another slate for every case, so that each is explored by a draw of its own.
+    return Ask(f"{case.user_id}-{case.at_ms}", request, "case", state, case.at_ms, case.at_ms)
 
 
 def _with_unlearned(state: UserState, case: Case) -> UserState:

@@ -1,4 +1,4 @@
-"""From probabilities to the k items of a slate: the expected worth of showing an item, best first."""
+"""From probabilities to the k items of a slate: the expected worth of showing an item, best first or explored."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +9,7 @@ from streams.features.encode import Candidates
 from streams.features.item import Catalogue
 from streams.ordering import best_first
 from streams.slate.explain import reason
+from streams.slate.explore import Exploration, explore
 
 HEAD_WORTH = {"click": 0.1, "cart": 0.3, "purchase": 1.0}
 """What a click, a cart and a purchase are worth to the shop, relative to each other."""
@@ -30,14 +31,26 @@ def select(
     k: int,
     catalogue: Catalogue,
     source_names: list[str],
+    exploration: Exploration | None = None,
+    slate_id: str = "",
 ) -> list[SlateItem]:
-    """Return the `k` best of K candidates by `scores` (K,), ties by digest; `p` (K, H) if a ranker gave them."""
-    best = best_first(scores, catalogue.digest[candidates.items], k)
+    """Return the `k` best of K candidates by `scores` (K,), ties by digest; `p` (K, H) if a ranker gave them.
+
+    With an `exploration` some slots are drawn by the slate's id. The evidence for an item is how often people went for
+    it lately.
+    """
+    digests = catalogue.digest[candidates.items]
+    if exploration is None:
+        best = best_first(scores, digests, k)
+        propensities = np.ones(len(best))
+    else:
+        best, propensities = explore(scores, np.expm1(candidates.log_popular), digests, k, exploration, slate_id)
     rows = zip(
         candidates.items[best].tolist(),
         scores[best].tolist(),
         candidates.sources[best].tolist(),
         candidates.because[best].tolist(),
+        propensities.tolist(),
         [None] * len(best) if p is None else np.round(p[best].astype(np.float64), _DIGITS).tolist(),
         strict=True,
     )
@@ -47,8 +60,8 @@ def select(
             score=score,
             source=source_names[source],
             reason=reason(source_names[source], because, catalogue),
-            propensity=1.0,
+            propensity=propensity,
             p=None if chances is None else dict(zip(HEADS, chances, strict=True)),
         )
-        for item, score, source, because, chances in rows
+        for item, score, source, because, propensity, chances in rows
     ]

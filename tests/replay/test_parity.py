@@ -94,6 +94,7 @@ def test_slates_and_feedback_are_equal_to_the_bit_on_one_partition(stack: Runnin
         snapshot_every_events=REFRESH,
         triton_timeout_s=10.0,
         tick_after_ms=600_000,
+        explore_share=0.3,
     )
     try:
         asyncio.run(put_catalogue(deployment))
@@ -108,6 +109,7 @@ def test_slates_and_feedback_are_equal_to_the_bit_on_one_partition(stack: Runnin
             live[slate["request_id"]].append(comparable(slate))
         assert len(live) > 50
         assert sum(len(slate["items"]) for of in live.values() for slate in of) > 200
+        assert any(item["propensity"] < 0.5 for of in live.values() for slate in of for item in slate["items"])
         assert {slate["because"] for of in live.values() for slate in of} == {None}
         assert live == slates
         wait_until(lambda: deployment.count("feedback") >= len(feedback), 20, "all feedback")

@@ -37,7 +37,9 @@ def log(seed: int, size: int) -> list[bytes]:
 
 async def outcome(size: int, batch: int, cached_users: int) -> dict[str, Any]:
     store = MemoryStore()
-    pipeline = await started(store, RowRanker(), ITEMS, cached_users=cached_users, snapshot_every_events=40)
+    pipeline = await started(
+        store, RowRanker(), ITEMS, cached_users=cached_users, snapshot_every_events=40, explore_share=0.5
+    )
     numbered = records(log(1, size))
     outcomes = [one for i in range(0, len(numbered), batch) for one in await run_all(pipeline, numbered[i : i + batch])]
     bodies = [(m.topic, json.loads(m.value)) for one in outcomes for m in one.outbox[0]]
@@ -54,4 +56,5 @@ def test_cuts_dont_matter(batch: int, cached_users: int) -> None:
     whole = asyncio.run(outcome(300, 1_000, 100))
     assert len(whole["counters"]) > 50
     assert {"slates", "duplicates", "applied"} <= set(whole["stats"])
+    assert any(one["propensity"] < 1 for _, body in whole["published"] for one in body.get("items", ()))
     assert asyncio.run(outcome(300, batch, cached_users)) == whole

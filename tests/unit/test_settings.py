@@ -137,3 +137,20 @@ def test_a_prefix_is_part_of_a_topic_name(prefix: str) -> None:
     with pytest.raises(Misuse, match="topic_prefix"):
         load_settings(topic_prefix=prefix)
     assert load_settings(topic_prefix="shop-").topic("events") == "shop-events"
+
+
+def test_segments_that_are_not_explored_are_kinds_or_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STREAMRANK_EXPLORE_OFF", "search, page=checkout")
+    assert load_settings().explore_off == {"search", "page=checkout"}
+    for wrong in ("serach", "page=", "=home"):
+        monkeypatch.setenv("STREAMRANK_EXPLORE_OFF", wrong)
+        with pytest.raises(Misuse, match=f"explore_off: .*{wrong}.* is neither one of for_you"):
+            load_settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("explore_share", 1.5), ("explore_temperature", 0.0), ("explore_bonus", -1)]
+)
+def test_exploration_stays_within_what_can_be_drawn(name: str, value: float) -> None:
+    with pytest.raises(Misuse, match=name):
+        load_settings(**{name: value})
