@@ -40,6 +40,7 @@ VERBS = {
     "backfill": Verb("backfilling:backfill", "Fold a log straight into an empty Redis namespace."),
     "simulate": Verb("simulating:simulate", "Measure slates on a log, in process."),
     "compare": Verb("comparing:compare", "Tell whether one configuration is better than another on a log."),
+    "evaluate": Verb("evaluate:evaluate", "Estimate what a policy would be worth, from logged feedback."),
     "train": Verb("training:train", "Train a ranker on a log."),
     "distill": Verb("distilling:distill", "Train a ranker on a log and on what a teacher thinks."),
     "export": Verb("exporting:export", "Make model folders of trained models."),

@@ -21,6 +21,7 @@ from streams.errors import Misuse
 EVENTS = "events.jsonl"
 ITEMS = "items.jsonl"
 HOLDOUT = "holdout.jsonl"
+FEEDBACK = "feedback.jsonl"
 REJECTS = "rejects.jsonl"
 """The files of a folder that `streamrank import` makes; each may have one of ENDINGS behind its name."""
 ENDINGS = ("", ".gz", ".zst", ".parquet")

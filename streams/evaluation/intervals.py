@@ -67,6 +67,26 @@ def paired(a: Values, b: Values, users: Sequence[str], seed: int) -> Paired:
     return Paired(float((a - b).mean()), float(low), float(high), min(1.0, p_value))
 
 
+def ratio_intervals(tops: Values, bottoms: Values, users: Sequence[int], seed: int) -> list[Interval]:
+    """Return each of M ratios of sums over N cases, with its interval; `tops` and `bottoms` are (N, M).
+
+    A ratio without a denominator is 0. `users` (N,) own the cases.
+
+    >>> ratio_intervals(np.array([[1.0], [1.0]]), np.array([[2.0], [2.0]]), [0, 1], seed=1)
+    [Interval(mean=0.5, low=0.5, high=0.5)]
+    """
+    sums, _ = _by_user(np.hstack((tops, bottoms)), users)
+    count = tops.shape[1]
+    drawn = np.concatenate([w @ sums for w in _draws(len(sums), seed)])  # (R, 2 M)
+    low, high = np.quantile(_ratios(drawn[:, :count], drawn[:, count:]), (0.025, 0.975), axis=0)
+    means = _ratios(tops.sum(axis=0), bottoms.sum(axis=0))
+    return [Interval(*map(float, row)) for row in zip(means, low, high, strict=True)]
+
+
+def _ratios(tops: Values, bottoms: Values) -> Values:
+    return np.divide(tops, bottoms, out=np.zeros_like(tops), where=bottoms != 0)
+
+
 def by_user(values: Values, users: Sequence[str] | NDArray[np.int32]) -> Values:
     """Return the mean of the values (N,) of each user, (U,), in order of the users.
 
@@ -78,9 +98,9 @@ def by_user(values: Values, users: Sequence[str] | NDArray[np.int32]) -> Values:
     return means
 
 
-def _by_user(values: Values, users: Sequence[str]) -> tuple[Values, Values]:
+def _by_user(values: Values, users: Sequence[str] | Sequence[int]) -> tuple[Values, Values]:
     """Sum (N, M) over each user's cases: (U, M), and the number of cases (U,)."""
-    numbers: dict[str, int] = {}
+    numbers: dict[str | int, int] = {}
     where = np.array([numbers.setdefault(user, len(numbers)) for user in users])
     sums = np.zeros((len(numbers), values.shape[1]))
     np.add.at(sums, where, values)

@@ -21,18 +21,24 @@ import msgspec
 from streams.contracts.events import decode_event
 from streams.contracts.holdout import decode_holdout
 from streams.contracts.items import decode_item
+from streams.contracts.slates import decode_feedback
 from streams.errors import BadEvent, Misuse
-from streams.event_log import ENDINGS, EVENTS, HOLDOUT, ITEMS, REJECTS, needed
+from streams.event_log import ENDINGS, EVENTS, FEEDBACK, HOLDOUT, ITEMS, REJECTS, needed
 
-_CHECKS: dict[str, Callable[[bytes], object]] = {ITEMS: decode_item, HOLDOUT: decode_holdout, EVENTS: decode_event}
-FILES = (ITEMS, REJECTS, HOLDOUT, EVENTS)
+_CHECKS: dict[str, Callable[[bytes], object]] = {
+    ITEMS: decode_item,
+    HOLDOUT: decode_holdout,
+    FEEDBACK: decode_feedback,
+    EVENTS: decode_event,
+}
+FILES = (ITEMS, REJECTS, HOLDOUT, FEEDBACK, EVENTS)
 """The files that are made, in the order in which they appear."""
 _TOLD_EVERY = 10_000
 _BUFFER_BYTES = 1 << 20
 
 
 class Line(NamedTuple):
-    """One line for one of the files EVENTS, HOLDOUT or ITEMS. A NaN in it becomes null.
+    """One line for one of the files EVENTS, FEEDBACK, HOLDOUT or ITEMS. A NaN in it becomes null.
 
     `refused` is the reason why a row of the source became no line: it goes to REJECTS, with the reason.
     """
@@ -81,11 +87,11 @@ def write_folder(
 ) -> Counter[str]:
     """Write the files; return how many lines each got, and under `reason` how many were refused for it.
 
-    `ending` is ".gz" or ".zst" for packed files; `on_lines` is told the number of lines now and then. Without targets
-    there is no `holdout.jsonl`.
+    `ending` is ".gz" or ".zst" for packed files; `on_lines` is told the number of lines now and then. Of targets,
+    feedback and events there is a file if there are any.
 
     Raises:
-        Misuse: the folder can't be written, or holds an import in another form; or no event fits.
+        Misuse: the folder can't be written, or holds an import in another form; or neither an event nor feedback fits.
     """
     names = {file: f"{file}{ending}" for file in FILES}
     try:
@@ -95,10 +101,11 @@ def write_folder(
         with tempfile.TemporaryDirectory(prefix=".import-", dir=folder) as temporary:
             made = Path(temporary)
             counts = _write(lines, {file: made / name for file, name in names.items()}, on_lines)
-            if not counts[EVENTS]:
+            if not counts[EVENTS] and not counts[FEEDBACK]:
                 raise Misuse(_nothing(folder, counts))
-            if not counts[HOLDOUT]:
-                del names[HOLDOUT], counts[HOLDOUT]
+            for file in (HOLDOUT, FEEDBACK, EVENTS):
+                if not counts[file]:
+                    del names[file], counts[file]
             _publish(made, folder, list(names.values()))
     except OSError as exc:
         raise Misuse(f"{exc.filename or folder}: cannot write the import: {exc.strerror}") from exc
@@ -156,7 +163,7 @@ def _publish(made: Path, folder: Path, names: list[str]) -> None:
         with (made / name).open("rb") as stream:
             os.fsync(stream.fileno())
     # The old events go first and the new ones come last: at no time do they stand beside another import's files.
-    for stale in (f"{file}{form}" for file in (EVENTS, HOLDOUT) for form in ENDINGS):
+    for stale in (f"{file}{form}" for file in (EVENTS, FEEDBACK, HOLDOUT) for form in ENDINGS):
         (folder / stale).unlink(missing_ok=True)
     for name in names:
         (made / name).rename(folder / name)

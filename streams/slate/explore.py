@@ -71,19 +71,19 @@ def explore(
     return places, _propensities(places, weights, greedy, exploration.share)
 
 
-def propensities(
-    places: NDArray[np.int64],
+def alternatives(
     scores: NDArray[np.float64],
     evidence: NDArray[np.float64],
     digests: NDArray[np.uint64],
     exploration: Exploration,
 ) -> NDArray[np.float64]:
-    """Return with which propensities (k,) `explore` would put the candidates `places` (k,) into a slate, in this order.
+    """Return what else `explore` could have shown, (K, K): how likely, in slot m below the first m, each candidate is.
 
-    The other arguments are those of `explore`. Without a share that of the best is 1, of all others 0.
+    The candidates come in the order in which they were shown, so the diagonal holds their own propensities.
     """
     weights = _weights(scores, evidence, exploration.temperature, exploration.bonus)
-    return _propensities(places, weights, best_first(scores, digests, len(places)), exploration.share)
+    greedy = best_first(scores, digests, len(scores))
+    return _alternatives(weights, greedy, exploration.share)
 
 
 @compiled
@@ -148,6 +148,20 @@ def _propensities(
         if place == greedy[next_best]:
             found[slot] += 1.0 - share
         taken[place] = True
+    return found
+
+
+@compiled
+def _alternatives(weights: NDArray[np.float64], greedy: NDArray[np.int64], share: float) -> NDArray[np.float64]:
+    found = np.zeros((len(weights), len(weights)))
+    next_best = 0
+    for slot in range(len(weights)):
+        while greedy[next_best] < slot:
+            next_best += 1
+        left = weights[slot:].sum()
+        for place in range(slot, len(weights)):
+            found[slot, place] = share * (weights[place] / left)
+        found[slot, greedy[next_best]] += 1.0 - share
     return found
 
 

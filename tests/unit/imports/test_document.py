@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from streams.event_log import EVENTS, ITEMS, REJECTS
-from streams.imports import FORMATS, Selection, metarank, rees46, write_folder
+from streams.imports import FORMATS, Selection, metarank, open_bandit, rees46, write_folder
 from streams.imports.base import FILES
 from streams.imports.table import MAPPINGS, TableMapping
 
@@ -49,7 +49,7 @@ def test_every_key_of_a_mapping_is_explained() -> None:
 
 def test_what_other_logs_call_things_is_told_in_full() -> None:
     names = {*metarank.SIGNALS, *metarank.SIGNALS.values(), *rees46.TYPES, *rees46.TYPES.values()}
-    columns = set(rees46.COLUMNS)
+    columns = {*rees46.COLUMNS, *open_bandit.COLUMNS}
     assert {*names, *columns} <= set(re.findall(r"`([^`\n]+)`", TEXT))
 
 

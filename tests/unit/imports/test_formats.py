@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from streams.errors import Misuse
-from streams.event_log import EVENTS, HOLDOUT, ITEMS, REJECTS, read_lines
+from streams.event_log import EVENTS, FEEDBACK, HOLDOUT, ITEMS, REJECTS, read_lines
 from streams.imports import FORMATS, Selection, write_folder
 from streams.imports.table import MAPPINGS, load_mapping
 
@@ -20,7 +20,7 @@ def imported(name: str, source: Path | str | None, **chosen: Any) -> dict[str, l
     """Import into a folder of its own; return the lines of each file."""
     folder = Path(str(source) + "-imported")
     write_folder(FORMATS[name].read(None if source is None else str(source), Selection(**chosen)), folder)
-    files = (EVENTS, ITEMS, HOLDOUT, REJECTS)
+    files = (EVENTS, ITEMS, HOLDOUT, FEEDBACK, REJECTS)
     return {f: [json.loads(line) for _, line in read_lines(folder / f)] for f in files if (folder / f).exists()}
 
 
@@ -88,6 +88,52 @@ def test_rees46_is_sorted_and_an_item_is_its_last_row(tmp_path: Path) -> None:
     assert made[EVENTS][1]["price"] == 9.5
     assert made[ITEMS] == [{"item_id": "7", "title": "", "price": 8.0, "brand": None, "category": []}]
     assert [r["reason"].split(":")[0] for r in made[REJECTS]] == ["event_type", "event_time"]
+
+
+BANDIT = ",timestamp,item_id,position,click,propensity_score,user_feature_0\n"
+
+
+def bandit(folder: Path, rows: str, items: str = ",item_id,item_feature_0\n0,7,-0.5\n1,8,\n") -> Path:
+    folder.mkdir()
+    written(folder / "all.csv.gz", BANDIT + rows)
+    written(folder / "item_context.csv", items)
+    return folder
+
+
+def test_open_bandit_rows_are_feedback_on_one_item(tmp_path: Path) -> None:
+    rows = (
+        "0,2019-11-24 00:00:17.004101+00:00,7,2,1,0.0871,x\n"
+        "1,2019-11-24 00:00:16+00:00,8,1,0,0.0125,x\n"
+        "2,2019-11-24 00:00:17+00:00,8,1,0,,x\n"
+        "3,2019-11-24 00:00:17+00:00,8,1,0,0.0,x\n"
+    )
+    made = imported("open-bandit", bandit(tmp_path / "bts", rows))
+    first, second = made[FEEDBACK]
+    assert (first["items"][0]["item_id"], first["items"][0]["position"]) == ("8", 0)
+    assert "outcome" not in first["items"][0]
+    (shown,) = second["items"]
+    assert (shown["item_id"], shown["position"], shown["propensity"], shown["outcome"]) == ("7", 1, 0.0871, "click")
+    assert second["at_ms"] == shown["outcome_ms"] == 1_574_553_617_004
+    assert len({one[name] for one in made[FEEDBACK] for name in ("feedback_id", "user_id")}) == 4
+    assert made[ITEMS] == [
+        {"item_id": "7", "attributes": {"item_feature_0": "-0.5"}}, {"item_id": "8", "attributes": {}},
+    ]  # fmt: skip
+    assert [(one["path"], one["reason"].split(",")[0]) for one in made[REJECTS]] == [
+        ("", "timestamp"), ("$.items[0].propensity", "Expected `float` > 0.0"),
+    ]  # fmt: skip
+    assert EVENTS not in made
+
+
+def test_an_open_bandit_folder_has_a_log_and_items(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(Misuse, match=r"empty: SRC is a folder with one CSV file .* there is no CSV file"):
+        imported("open-bandit", tmp_path / "empty")
+    folder = bandit(tmp_path / "two", "")
+    written(folder / "men.csv", BANDIT)
+    with pytest.raises(Misuse, match=r"there is all\.csv\.gz, item_context\.csv, men\.csv"):
+        imported("open-bandit", folder)
+    with pytest.raises(Misuse, match=r"all\.csv\.gz:2: 1 columns, the header has 7"):
+        imported("open-bandit", bandit(tmp_path / "broken", "1\n"))
 
 
 def test_metarank_rankings_are_rerank_requests_with_impressions(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from streams.contracts.slates import encode
 from streams.features.item import digest_of
 from streams.ordering import best_first
 from streams.recommend import Recommender
-from streams.slate.explore import Exploration, explore, propensities
+from streams.slate.explore import Exploration, alternatives, explore
 from tests.unit.building import T0, event, item
 from tests.unit.shop import Shop
 
@@ -27,9 +27,16 @@ def drawn(k: int, exploration: Exploration, slates: int = DRAWS) -> list[tuple[i
     return [tuple(explore(SCORES, EVIDENCE, DIGESTS, k, exploration, f"1-0-{n}")[0].tolist()) for n in range(slates)]
 
 
+def rows(places: tuple[int, ...], exploration: Exploration) -> tuple[list[int], np.ndarray]:
+    """Return the candidates in an order that begins so, and what else could be in each slot."""
+    order = [*places, *(place for place in range(5) if place not in places)]
+    return order, alternatives(SCORES[order], EVIDENCE[order], DIGESTS[order], exploration)
+
+
 def chances(places: tuple[int, ...], exploration: Exploration) -> list[float]:
-    told: list[float] = propensities(np.array(places), SCORES, EVIDENCE, DIGESTS, exploration).tolist()
-    return told
+    """Return the propensities with which a slate begins so."""
+    _, found = rows(places, exploration)
+    return [float(found[slot, slot]) for slot in range(len(places))]
 
 
 @pytest.mark.parametrize("exploration", CASES)
@@ -52,17 +59,17 @@ def test_slates_come_as_often_as_their_propensities_multiply_to(exploration: Exp
 
 @pytest.mark.parametrize("exploration", CASES)
 def test_at_each_position_the_propensities_of_what_is_left_sum_to_one(exploration: Exploration) -> None:
-    for above in [(), (1,), (3, 1), (4, 0, 2), (0, 1, 2, 3)]:
-        left = [place for place in range(5) if place not in above]
-        told = [chances((*above, place), exploration)[-1] for place in left]
-        assert sum(told) == pytest.approx(1.0, abs=1e-12)
-        assert all(0 < one <= 1 for one in told)
+    for order in itertools.permutations(range(5)):
+        _, found = rows(order, exploration)
+        assert found.sum(axis=1) == pytest.approx(1.0, abs=1e-12)
+        assert (found[np.triu_indices(5)] > 0).all()
+        assert not np.tril(found, -1).any()
 
 
 def test_the_propensities_of_a_slate_are_those_that_are_told_for_it_later() -> None:
     for n in range(50):
         places, told = explore(SCORES, EVIDENCE, DIGESTS, 4, HALF, f"1-2-{n}")
-        assert told.tolist() == chances(tuple(places.tolist()), HALF)
+        assert told == pytest.approx(chances(tuple(places.tolist()), HALF), abs=1e-15)
         assert sorted(set(places.tolist())) == sorted(places.tolist())
 
 
@@ -110,22 +117,23 @@ def test_a_slate_depends_on_its_id_and_not_on_the_order_of_the_candidates() -> N
 
 
 def test_what_was_tried_less_is_drawn_more_and_only_by_the_bonus() -> None:
-    told = [chances((place,), HALF)[0] for place in range(5)]
-    same, little = SCORES.copy(), EVIDENCE.copy()
+    little = EVIDENCE.copy()
     little[2] = 0.0
-    more = propensities(np.array([2]), same, little, DIGESTS, HALF)[0]
-    assert more > told[2]
+    told, more = (alternatives(SCORES, known, DIGESTS, HALF)[0] for known in (EVIDENCE, little))
+    assert more[2] > told[2]
     without = Exploration(0.5, 1.0, 0.0)
-    assert propensities(np.array([2]), same, little, DIGESTS, without)[0] == chances((2,), without)[0]
+    told, same = (alternatives(SCORES, known, DIGESTS, without)[0] for known in (EVIDENCE, little))
+    assert same.tolist() == told.tolist()
 
 
 def test_extreme_scores_leave_every_candidate_its_chance() -> None:
     for scores in (np.zeros(5), np.array([1.0, 0, 0, 0, 0]), np.array([1e-9, 1, 1e-6, 0, 1e-12])):
-        exploration = Exploration(0.9, 0.05, 0.0)
         for order in itertools.permutations(range(5)):
-            told = propensities(np.array(order), scores, np.zeros(5), DIGESTS, exploration)
-            assert (told > 0).all()
-            assert (told <= 1).all()
+            there = list(order)
+            found = alternatives(scores[there], np.zeros(5), DIGESTS[there], Exploration(0.9, 0.05, 0.0))
+            assert (found[np.triu_indices(5)] > 0).all()
+            assert (found <= 1).all()
+            assert found.sum(axis=1) == pytest.approx(1.0, abs=1e-12)
 
 
 def test_no_candidates_no_slots() -> None:
