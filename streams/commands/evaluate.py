@@ -48,8 +48,10 @@ def show(evaluation: Evaluation) -> None:
     )
     table = Table("estimator", *("value", "95 % interval", "effective slates"), title=title, box=SIMPLE_HEAD)
     for name, one in result["estimates"].items():
-        low, high = one["interval"]
-        table.add_row(name, f"{one['value']:.5f}", f"{low:.5f} to {high:.5f}", f"{one['effective_slates']:,.0f}")
+        values = ("none", "no reward among them")
+        if one["value"] is not None:
+            values = f"{one['value']:.5f}", "{:.5f} to {:.5f}".format(*one["interval"])
+        table.add_row(name, *values, f"{one['effective_slates']:,.0f}")
     console.print(table)
     mean, (low, high) = result["mean_weight"]["value"], result["mean_weight"]["interval"]
     console.print(f"mean weight {mean:.3f} ({low:.3f} to {high:.3f}), largest {result['largest_weight']:.1f}")

@@ -1,7 +1,8 @@
 """Evaluates a policy on a log: importance weights, a model of the reward, every estimate with its interval.
 
 The model of the reward is fitted on the half of the users that it isn't used for: else it would have seen the rewards
-that it corrects. Users are drawn together for the intervals (see `streams/evaluation/intervals.py`).
+that it corrects. Users are drawn together for the intervals (see `streams/evaluation/intervals.py`). An estimate
+to which no reward came is none: the bootstrap of nothing but zeros would be sure of 0.
 """
 
 from dataclasses import dataclass
@@ -64,7 +65,8 @@ def evaluate(path: Path, config: Path, *, outcome: str = "click", seed: int = 1)
         "mean_weight": _rounded(weight),
         "largest_weight": round(float(weights.max()), DIGITS),
         "estimates": {
-            name: _rounded(one) | {"effective_slates": round(terms[name].effective_size, 1)}
+            name: (_rounded(one) if terms[name].top.any() else {"value": None, "interval": None})
+            | {"effective_slates": round(terms[name].effective_size, 1)}
             for name, one in found.items()
         },
     }

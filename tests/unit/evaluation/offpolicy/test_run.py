@@ -249,4 +249,7 @@ def test_the_command_prints_a_table_and_writes_its_numbers(tmp_path: Path, capsy
     out = capsys.readouterr().out
     assert "snips" in out
     assert "mean weight 1.000" in out
-    assert json.loads(result.read_text())["rewards"] == 0
+    found = json.loads(result.read_text())
+    assert found["rewards"] == 0
+    assert found["estimates"]["ips"] == {"value": None, "interval": None, "effective_slates": 100.0}
+    assert "no reward among them" in out
