@@ -1,4 +1,4 @@
-"""`python -m benchmarks [SUITE] [--seconds N] [--swaps N] [--json FILE]`: measure on a fresh stack, one suite or all.
+"""`python -m benchmarks [SUITE] [--seconds N] [--swaps N] [--plot FILE] [--json FILE]`: measure on a fresh stack, one suite or all.
 
 Exit code 0 even if a budget is missed, the table says so; 1 if something broke (a request without an answer, a server
 that ended), 2 for misuse.
@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from benchmarks import backfill, ingest, latency, simulate, store, swap
+from benchmarks import backfill, explore, ingest, latency, simulate, store, swap
 from benchmarks.report import Section, as_json, machine, show
 from streams.embedded.stack import Addresses, Stack
 from streams.errors import StreamrankError
@@ -22,7 +22,7 @@ Measure = Callable[[Path, str], list[Section]]
 """From a folder of its own, and the command that repeats it."""
 
 
-def suites(seconds: float, swaps: int) -> dict[str, Measure]:
+def suites(seconds: float, swaps: int, plot: Path | None) -> dict[str, Measure]:
     """Return what can be measured, by name."""
     return {
         "latency": _on_stack(lambda at, folder, command: latency.measure(at, folder, seconds, command)),
@@ -30,6 +30,7 @@ def suites(seconds: float, swaps: int) -> dict[str, Measure]:
         "store": _on_stack(store.measure),
         "backfill": _on_stack(backfill.measure),
         "simulate": simulate.measure,
+        "explore": lambda folder, command: explore.measure(command, plot),
         "swap": lambda folder, command: swap.measure(folder, command, swaps),
     }
 
@@ -46,19 +47,22 @@ def _on_stack(measure: Callable[[Addresses, Path, str], list[Section]]) -> Measu
 
 @click.command()
 @click.argument(
-    "suite", required=False, type=click.Choice(["latency", "ingest", "store", "backfill", "simulate", "swap"])
+    "suite",
+    required=False,
+    type=click.Choice(["latency", "ingest", "store", "backfill", "simulate", "explore", "swap"]),
 )
 @click.option("--seconds", default=20.0, show_default=True, type=click.FloatRange(1), help="Length of a paced run.")
 @click.option("--swaps", default=100, show_default=True, type=click.IntRange(1), help="Of the ranker, in suite swap.")
+@click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="SVG of suite explore.")
 @click.option("--json", "path", type=click.Path(path_type=Path, dir_okay=False), help="Write the figures here, too.")
-def main(suite: str | None, seconds: float, swaps: int, path: Path | None) -> None:
+def main(suite: str | None, seconds: float, swaps: int, plot: Path | None, path: Path | None) -> None:
     """Measure latency and throughput beside their floors."""
     configure("text", 40)
     console = Console(stderr=False)
     facts = machine()
     console.print(f"{facts['cores']} cores ({facts['cpu']}), {facts['ram_gib']} GiB, load {facts['load_1_min']}")
     sections: list[Section] = []
-    for name, measure in suites(seconds, swaps).items():
+    for name, measure in suites(seconds, swaps, plot).items():
         if suite in (None, name):
             options = {"latency": f" --seconds {seconds:g}", "swap": f" --swaps {swaps}"}
             command = f"python -m benchmarks {name}" + options.get(name, "")

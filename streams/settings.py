@@ -77,8 +77,8 @@ class Settings(BaseSettings):
     candidates: int = Field(200, ge=1, le=1000, description="how many candidates the ranker scores")
     sources: Annotated[tuple[str, ...], NoDecode] = Field((), description="candidate sources, by name; all if empty")
     explore_share: float = Field(0.0, ge=0, le=1, description="share of a slate's slots that are drawn; 0 is off")
-    explore_temperature: float = Field(0.5, ge=0.05, le=100, description="less prefers the best, more evens out")
-    explore_bonus: float = Field(0.5, ge=0, le=100, description="worth of no evidence, in scores of the best")
+    explore_temperature: float = Field(0.2, ge=0.05, le=100, description="less prefers the best, more evens out")
+    explore_bonus: float = Field(1.0, ge=0, le=100, description="worth of no evidence, in scores of the best")
     explore_off: Annotated[frozenset[str], NoDecode] = Field(
         frozenset(), description="kinds of requests, or key=value of their context, that are not explored"
     )

@@ -40,8 +40,8 @@ class Exploration:
     """
 
     share: float = 0.0
-    temperature: float = 0.5
-    bonus: float = 0.5
+    temperature: float = 0.2
+    bonus: float = 1.0
     off: frozenset[str] = frozenset()
 
     def covers(self, request: Request) -> bool:

@@ -33,8 +33,8 @@ class Ranker(Struct, frozen=True):
     model: str
     version: Annotated[int, Meta(ge=1)] = 1
     explore_share: Annotated[float, Meta(ge=0, le=1)] = 0.0
-    explore_temperature: Annotated[float, Meta(ge=0.05, le=100)] = 0.5
-    explore_bonus: Annotated[float, Meta(ge=0, le=100)] = 0.5
+    explore_temperature: Annotated[float, Meta(ge=0.05, le=100)] = 0.2
+    explore_bonus: Annotated[float, Meta(ge=0, le=100)] = 1.0
 
     def rank(self, log: Log) -> list[Values]:
         """Return of each slate, with k items, how likely each would be at each position below those above it: (k, k).
