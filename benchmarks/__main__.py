@@ -1,4 +1,6 @@
-"""`python -m benchmarks [SUITE] [--seconds N] [--swaps N] [--plot FILE] [--json FILE]`: measure on a fresh stack, one suite or all.
+"""`python -m benchmarks [SUITE] [--seconds N] [--swaps N] [--plot FILE] [--json FILE]`: one suite, or all, measured.
+
+Suites with servers have a fresh stack each.
 
 Exit code 0 even if a budget is missed, the table says so; 1 if something broke (a request without an answer, a server
 that ended), 2 for misuse.

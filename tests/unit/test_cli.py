@@ -108,6 +108,11 @@ def fitting(kind: click.ParamType) -> str:
     return "1" if isinstance(kind, click.IntRange) else __file__
 
 
+def option_of(parameter: click.Parameter) -> list[str]:
+    """Return what stands before the parameter's value: nothing, if it is an argument."""
+    return parameter.opts[:1] if isinstance(parameter, click.Option) else []
+
+
 @pytest.mark.parametrize(("words", "command", "option"), list(with_result_files()))
 def test_a_result_that_cannot_be_written_is_known_before_the_work(
     words: list[str],
@@ -118,8 +123,8 @@ def test_a_result_that_cannot_be_written_is_known_before_the_work(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(command, "callback", lambda **options: pytest.fail("the work began"))
-    required = [one.type for one in command.params if one.required]
-    given = [fitting(kind) for kind in required]
+    required = [one for one in command.params if one.required]
+    given = [word for one in required for word in (*option_of(one), fitting(one.type))]
     path = tmp_path / "nowhere" / "result"
     assert cli.run([*words, *given, option, str(path)]) == 2
     assert capsys.readouterr().err == f"streamrank: {path}: cannot write the result: No such file or directory\n"
