@@ -74,7 +74,7 @@ def _record(number: int, row: Any) -> dict[str, Any]:
         shown |= {"outcome": "click", "outcome_ms": at_ms}
     return {
         "type": "feedback",
-        "feedback_id": f"0-{number}-0",
+        "feedback_id": f"0-0-{number}-0",
         "slate_id": f"0-0-{number}",
         "request_id": None,
         "user_id": f"row-{number}",
