@@ -11,9 +11,10 @@ that above it (1 at the top), q a model of the reward and E q its mean over what
     switch the same, the second term only where W <= SWITCH_AT               Wang, Agarwal and Dudik, ICML 2017
     replay mean reward of the slates that the policy happens to draw, too    Li et al., WSDM 2011
 
-With one position `ips`, `rips` and `iips` are one. All but two are unbiased (`snips`, `dr`: consistent) if the log's
-policy can show what the policy can. `switch` trades bias for variance. `replay` needs a log whose slates were equally
-likely; `iips` a log whose propensities don't depend on what is above, and rewards that don't, either.
+With one position `ips`, `rips` and `iips` are one. If the log's policy can show whatever the policy can, `ips` is
+unbiased and `snips` consistent; so are `rips` and `dr` if no reward depends on what is below, and `iips` if neither
+rewards nor propensities depend on what is above, either. `replay` needs a log whose slates were equally likely. `switch`
+trades bias for variance.
 """
 
 from collections.abc import Callable

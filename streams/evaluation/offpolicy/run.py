@@ -1,8 +1,8 @@
 """Evaluates a policy on a log: importance weights, a model of the reward, every estimate with its interval.
 
 The model of the reward is fitted on the half of the users that it isn't used for: else it would have seen the rewards
-that it corrects. Users are drawn together for the intervals (see `streams/evaluation/intervals.py`). An estimate
-to which no reward came is none: the bootstrap of nothing but zeros would be sure of 0.
+that it corrects. Users are drawn together for the intervals (see `streams/evaluation/intervals.py`). An estimate to
+which no reward came is none: the bootstrap of nothing but zeros would be sure of 0.
 """
 
 from dataclasses import dataclass
@@ -43,16 +43,14 @@ def evaluate(path: Path, config: Path, *, outcome: str = "click", seed: int = 1)
         raise Misuse(
             f"{log.path}: nothing was explored, every propensity is 1: it tells only of the policy that made it"
         )
-    applied = policy.apply(log, seed)
-    rounds = _rounds(log, applied, seed)
-    terms = {name: estimate(rounds) for name, estimate in ESTIMATORS.items()}
-    weights = terms["ips"].weights
+    rounds = _rounds(log, policy.apply(log, seed), seed)
     if not down_to(log.offsets, rounds.ratios).any():
         raise Misuse(f"{log.path}: no overlap: the policy of {config} never shows what this log shows")
+    terms = {name: estimate(rounds) for name, estimate in ESTIMATORS.items()}
+    weights = terms["ips"].weights
     terms["weight"] = Terms(weights, np.ones(len(weights)), weights)
     tops, bottoms = (np.array([getattr(one, side) for one in terms.values()]).T for side in ("top", "bottom"))
-    found = dict(zip(terms, ratio_intervals(tops, bottoms, log.users.tolist(), seed), strict=True))
-    weight = found.pop("weight")
+    sure = dict(zip(terms, ratio_intervals(tops, bottoms, log.users.tolist(), seed), strict=True))
     result = {
         "policy": type(policy).__struct_config__.tag,
         "outcome": outcome,
@@ -62,15 +60,16 @@ def evaluate(path: Path, config: Path, *, outcome: str = "click", seed: int = 1)
         "items": len(log.item_ids),
         "rewards": int(log.rewards.sum()),
         "seed": seed,
-        "mean_weight": _rounded(weight),
+        "mean_weight": _rounded(sure["weight"]),
         "largest_weight": round(float(weights.max()), DIGITS),
-        "estimates": {
-            name: (_rounded(one) if terms[name].top.any() else {"value": None, "interval": None})
-            | {"effective_slates": round(terms[name].effective_size, 1)}
-            for name, one in found.items()
-        },
+        "estimates": {name: _estimate(terms[name], sure[name]) for name in ESTIMATORS},
     }
-    return Evaluation(result, _complaint(weight))
+    return Evaluation(result, _complaint(sure["weight"]))
+
+
+def _estimate(terms: Terms, sure: Interval) -> dict[str, Any]:
+    found = _rounded(sure) if terms.top.any() else {"value": None, "interval": None}
+    return found | {"effective_slates": round(terms.effective_size, 1)}
 
 
 def _rounds(log: Log, applied: Applied, seed: int) -> Rounds:

@@ -57,7 +57,6 @@ def everything(reward: Callable[[tuple[int, ...], int], float]) -> tuple[Rounds,
     ]
     logged, chances = ([np.diagonal(one)[:SHOWN] for one in table] for table in tables)
     rewards = np.array([[reward(order, n) for n in range(SHOWN)] for order in ORDERS])
-    # The last item never shown tells two orders apart that are one slate: each counts for half of it, here for one.
     worth = np.random.default_rng(3).random((ITEMS, SHOWN))
     rounds = Rounds(
         offsets=np.arange(0, SHOWN * len(ORDERS) + 1, SHOWN),
