@@ -13,8 +13,8 @@ that above it (1 at the top), q a model of the reward and E q its mean over what
 
 With one position `ips`, `rips` and `iips` are one. If the log's policy can show whatever the policy can, `ips` is
 unbiased and `snips` consistent; so are `rips` and `dr` if no reward depends on what is below, and `iips` if neither
-rewards nor propensities depend on what is above, either. `replay` needs a log whose slates were equally likely. `switch`
-trades bias for variance.
+rewards nor propensities depend on what is above, either. `replay` needs a log whose slates were equally likely.
+`switch` trades bias for variance.
 """
 
 from collections.abc import Callable

@@ -57,14 +57,22 @@ class Frequencies(Struct, frozen=True, forbid_unknown_fields=True, tag_field="po
     log: str
 
     def apply(self, log: Log, seed: int) -> Applied:
-        """Count in the other log; an item that it never shows has no chance."""
+        """Count in the other log; an item that it never shows has no chance.
+
+        Raises:
+            Misuse: the other log can't be read, or shows an item of which this one doesn't know.
+        """
         other = load(Path(self.log))
-        table = np.zeros((len(log.item_ids), max(log.depth, other.depth)))
         numbers = {item: number for number, item in enumerate(log.item_ids)}
+        unknown = [other.item_ids[item] for item in np.unique(other.items) if other.item_ids[item] not in numbers]
+        if unknown:
+            raise Misuse(
+                f"{self.log}: shows item {unknown[0]!r}, which is neither in {log.path} nor in items.jsonl there"
+            )
         where = np.array([numbers.get(item, -1) for item in other.item_ids])[other.items]
-        np.add.at(table, (where[where >= 0], other.positions[where >= 0]), 1.0)
-        shown = np.bincount(other.positions, minlength=table.shape[1])
-        return by_table(log, table / np.maximum(shown, 1))
+        table = np.zeros((len(log.item_ids), max(log.depth, other.depth)))
+        np.add.at(table, (where, other.positions), 1.0)
+        return by_table(log, table / np.maximum(table.sum(axis=0), 1.0))
 
 
 class Thompson(Struct, frozen=True, forbid_unknown_fields=True, tag_field="policy", tag="thompson"):

@@ -208,9 +208,15 @@ def test_a_log_that_tells_nothing_of_the_policy_is_one_sentence(tmp_path: Path) 
     with pytest.raises(Misuse, match="nothing was explored, every propensity is 1"):
         evaluate(sure, policy(tmp_path, 'policy = "random"'))
     other = write(tmp_path / "other", [record(n, [shown(4, 0, 0.5, False)]) for n in range(9)])
-    half = write(tmp_path / "half", [record(n, [shown(n % 3, 0, 0.5, False)]) for n in range(9)])
-    with pytest.raises(Misuse, match=r"half: no overlap: the policy of .*policy\.toml never shows"):
-        evaluate(half, policy(tmp_path, f'policy = "frequencies"\nlog = "{other}"'))
+    folder = tmp_path / "half"
+    folder.mkdir()
+    half = write(folder / "feedback.jsonl", [record(n, [shown(n % 3, 0, 0.5, False)]) for n in range(9)])
+    config = policy(tmp_path, f'policy = "frequencies"\nlog = "{other}"')
+    with pytest.raises(Misuse, match=r"other: shows item 'i4', which is neither in .*feedback\.jsonl nor in items"):
+        evaluate(half, config)
+    write(folder / "items.jsonl", [{"item_id": "i4"}])
+    with pytest.raises(Misuse, match=r"feedback\.jsonl: no overlap: the policy of .*policy\.toml never shows"):
+        evaluate(folder, config)
     with pytest.raises(Misuse, match=r"no feedback\.jsonl in this folder"):
         evaluate(tmp_path, policy(tmp_path, 'policy = "logged"'))
 
