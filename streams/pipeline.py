@@ -92,11 +92,8 @@ class Pipeline:
             ranker,
             settings.triton_timeout_s,
             route,
-            Exploration(
-                settings.explore_share,
-                settings.explore_temperature,
-                settings.explore_bonus,
-                settings.explore_off,
+            exploration=Exploration(
+                settings.explore_share, settings.explore_temperature, settings.explore_bonus, settings.explore_off
             ),
         )
 
