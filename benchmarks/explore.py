@@ -19,17 +19,18 @@ from streams.features.item import digest_of
 from streams.slate.explore import Exploration, explore
 
 ITEMS, BEST, K = 300, 30, 10
-SLATES, BATCH, SEEDS = 20_000, 50, 20
+SLATES, BATCH, SEEDS = 30_000, 50, 20
 OLD_LOOKS = 2_000.0
 """How often each old item was looked at before."""
 PRIOR_LOOKS = 50.0
 """What a learner believes of a new item: the mean rate, as surely as after so many looks."""
 LOOKED_AT = 1 / np.log2(np.arange(K) + 2)
 """The chance that a position is looked at."""
+LATE = SLATES // 10
+"""The slates at the end that tell what was learned."""
 NONE = "none"
 POLICIES = {
     NONE: Exploration(0.0),
-    "share .05": Exploration(0.05),
     "share .1": Exploration(0.1),
     "share .2": Exploration(0.2),
     "share .1, no bonus": Exploration(0.1, bonus=0.0),
@@ -87,18 +88,25 @@ def _shop(drawn: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.b
 def _section(runs: Mapping[str, list[Run]], command: str) -> Section:
     title = f"exploration: {SLATES:,} slates of {K} from {ITEMS} items, a third of the best {BEST} new, {SEEDS} seeds"
     section = Section(title, command)
-    without = np.array([run.regret.sum() for run in runs[NONE]])
+    without = np.array([run.regret for run in runs[NONE]])  # (SEEDS, SLATES)
     for name, some in runs.items():
-        regret = np.array([run.regret.sum() for run in some])
-        late = np.array([run.regret[-SLATES // 10 :].mean() for run in some])
+        regret = np.array([run.regret for run in some])
+        late = 1_000 * regret[:, -LATE:].mean(axis=1)
         section.add(f"{name}: new best known", 100 * float(np.mean([run.found for run in some])), "%")
-        section.add(f"{name}: regret of the last tenth", 1_000 * float(late.mean()), "clicks/1,000 slates")
-        section.add(f"{name}: regret in all", float(regret.mean()), "clicks", note=_interval(regret))
-        if name != NONE:
-            saved = without - regret
-            section.add(
-                f"{name}: regret saved", float(saved.mean()), "clicks", Budget("at least", 0.0), _interval(saved)
-            )
+        section.add(
+            f"{name}: regret of the last tenth", float(late.mean()), "clicks/1,000 slates", note=_interval(late)
+        )
+        section.add(f"{name}: regret in all", float(regret.sum(axis=1).mean()), "clicks")
+        if name == NONE:
+            continue
+        for saved, what, unit in (
+            (1_000 * (without - regret)[:, -LATE:].mean(axis=1), "the last tenth", "clicks/1,000 slates"),
+            ((without - regret).sum(axis=1), "all", "clicks"),
+        ):
+            budget = Budget("at least", 0.0)
+            section.add(f"{name}: regret saved in {what}", float(saved.mean()), unit, budget, _interval(saved))
+        behind = np.flatnonzero((without - regret).mean(axis=0).cumsum() < 0)
+        section.add(f"{name}: behind none until", float(behind.max(initial=0)), "slates")
     return section
 
 
@@ -110,6 +118,7 @@ def _interval(values: NDArray[np.float64]) -> str:
 
 def draw(runs: Mapping[str, list[Run]], path: Path) -> None:
     """Plot the mean regret so far by slates, with its 95 % interval over seeds."""
+    import matplotlib as mpl
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4), layout="constrained")
@@ -122,4 +131,5 @@ def draw(runs: Mapping[str, list[Run]], path: Path) -> None:
     axis.set(xlabel="slates", ylabel="regret so far, clicks", xlim=(0, SLATES))
     axis.set_ylim(bottom=0)
     axis.legend(frameon=False)
-    figure.savefig(path, format="svg", metadata=dict.fromkeys(("Date", "Creator")))
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "explore"}):  # small, and the same each time
+        figure.savefig(path, format="svg", metadata=dict.fromkeys(("Date", "Creator")))

@@ -9,7 +9,8 @@ from streams.rehearsal import rehearse
 
 MODULES = ("streams.ordering", "streams.features.touch", "streams.features.encode", "streams.retrieval.pairs",
            "streams.retrieval.related", "streams.retrieval.blend", "streams.retrieval.repeat",
-           "streams.retrieval.trending", "streams.retrieval.likeness", "streams.retrieval.semantic")
+           "streams.retrieval.trending", "streams.retrieval.likeness", "streams.retrieval.semantic",
+           "streams.slate.explore")
 
 def compiled():
     found = {}
@@ -33,7 +34,7 @@ from streams.simulate import load_items, offline_pipeline, offline_settings, rec
 
 async def serve():
     shop = Shop(Size(items=600, users=40, categories=6))
-    pipeline = offline_pipeline(offline_settings(load_settings()), None)
+    pipeline = offline_pipeline(offline_settings(load_settings(explore_share=0.5)), None)
     load_items(pipeline, [decode_item(value) for _, value in shop.catalogue()])
     events = [value for _, value in shop.history(6_000, 1_700_000_000_000)]
     events += [shop.request(user, user, 1_700_000_000_000 + user)[1] for user in range(60)]

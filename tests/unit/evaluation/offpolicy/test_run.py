@@ -1,11 +1,14 @@
 """A policy is evaluated from a log of feedback: what it would have been worth; one sentence where nobody can tell."""
 
+import gzip
 import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as parquet
 import pytest
 
 from inference.onnx_ranker import OnnxRanker
@@ -246,6 +249,15 @@ def test_a_repeat_counts_once_and_the_same_command_gives_the_same_numbers(tmp_pa
     once, twice = write(tmp_path / "once", records), write(tmp_path / "twice", [*records, *records[20:60]])
     config = policy(tmp_path, 'policy = "random"')
     assert evaluate(once, config).result == evaluate(twice, config).result
+
+
+def test_a_log_may_be_packed_or_parquet(tmp_path: Path) -> None:
+    records, config = reranked(6, Exploration(0.5)), policy(tmp_path, 'policy = "random"')
+    plain = write(tmp_path / "plain", records)
+    (tmp_path / "packed").write_bytes(gzip.compress(plain.read_bytes()))
+    parquet.write_table(pa.Table.from_pylist(records), tmp_path / "rows")
+    wanted = evaluate(plain, config).result
+    assert evaluate(tmp_path / "packed", config).result == evaluate(tmp_path / "rows", config).result == wanted
 
 
 def test_the_command_prints_a_table_and_writes_its_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
