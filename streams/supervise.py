@@ -1,6 +1,7 @@
 """A worker as a child process: started, awaited until it is ready, started again when it ends unexpectedly.
 
-A worker that ends with a sentence (exit code 1 or 2) would only say it again, so that ends the supervision.
+A worker that ends with a sentence (exit code 1 or 2) would only say it again, so that ends the supervision. One that
+was ready before is another matter: it was started again while a server is away, and is tried until that is back.
 """
 
 import contextlib
@@ -16,6 +17,7 @@ from streams.embedded.process import Child, Command, Guard, end_all
 from streams.embedded.server import free_port
 from streams.errors import StackFailed
 
+EXIT_SENTENCE = 1
 EXIT_UNEXPECTED = 70
 WAIT_FIRST_S = 0.5
 WAIT_MOST_S = 30.0
@@ -39,6 +41,7 @@ class SupervisedWorker:
         self._wait_s = WAIT_FIRST_S
         self._started_s = 0.0
         self._due_s = 0.0
+        self._was_ready = False
 
     def __enter__(self) -> "SupervisedWorker":
         return self
@@ -66,7 +69,7 @@ class SupervisedWorker:
         """Start it again if it ended unexpectedly, after a growing delay; return what happened.
 
         Raises:
-            StackFailed: it ended with a sentence, which is quoted.
+            StackFailed: it ended with a sentence, which is quoted, and never was ready; or it was told to end.
         """
         now = time.monotonic()
         if self._child is None:
@@ -76,20 +79,22 @@ class SupervisedWorker:
         if not self._child.exited():
             return None
         code, self._child = self._child.bury(), None
-        if code != EXIT_UNEXPECTED and code >= 0:
+        again = code < 0 or code == EXIT_UNEXPECTED or (code == EXIT_SENTENCE and self._was_ready)
+        if not again:
             raise StackFailed(f"the worker ended with {code}: {self.last_words()}")
         if now - self._started_s > CALM_S:
             self._wait_s = WAIT_FIRST_S
         self._due_s = now + self._wait_s
-        again = f"the worker ended with {code} and starts again in {self._wait_s:g} s; see {self.log}"
+        why = f": {self.last_words()}" if code == EXIT_SENTENCE else f"; see {self.log}"
+        said = f"the worker ended with {code} and starts again in {self._wait_s:g} s{why}"
         self._wait_s = min(self._wait_s * 2, WAIT_MOST_S)
-        return again
+        return said
 
     def await_ready(self, timeout_s: float, meanwhile: Callable[[], object] = lambda: None) -> None:
         """Return when it has its partitions; call `meanwhile` now and then.
 
         Raises:
-            StackFailed: it ended with a sentence, or isn't ready in time.
+            StackFailed: it ended with a sentence before it was ever ready, or isn't ready in time.
         """
         deadline = time.monotonic() + timeout_s
         while not self.is_ready():
@@ -98,6 +103,7 @@ class SupervisedWorker:
             if time.monotonic() > deadline:
                 raise StackFailed(f"the worker is not ready after {timeout_s:g} s; see {self.log}")
             time.sleep(POLL_S)
+        self._was_ready = True
 
     def is_ready(self) -> bool:
         """Tell whether it has its partitions and every server answers it."""

@@ -1,0 +1,44 @@
+"""`python -m benchmarks.chaos run|mutants|fuzz|...`: faults on real processes, and whether every promise was kept.
+
+Exit code 1 if anything was lost, applied twice or different, 2 for misuse.
+"""
+
+import sys
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from benchmarks.chaos import report, schedule
+from streams.logs import configure
+
+
+@click.group()
+def main() -> None:
+    """Faults on the real processes."""
+    configure("text", 50)
+
+
+@main.command()
+@click.option("--schedules", default=30, show_default=True, type=click.IntRange(1))
+@click.option("--seed", default=1, show_default=True, help="Of the first schedule; each has the next.")
+@click.option("--faults", default=7, show_default=True, type=click.IntRange(1), help="Of a schedule.")
+@click.option("--events", default=34_000, show_default=True, type=click.IntRange(1), help="Of a schedule.")
+@click.option("--seconds", default=40.0, show_default=True, type=click.FloatRange(1), help="Of its load.")
+@click.option("--json", "path", type=click.Path(path_type=Path, dir_okay=False), help="Write the figures here, too.")
+def run(schedules: int, seed: int, faults: int, events: int, seconds: float, path: Path | None) -> None:
+    """Run schedules of drawn faults, one after the other."""
+    console = Console()
+    outcomes = []
+    for n in range(seed, seed + schedules):
+        outcomes.append(schedule.run(schedule.drawn(n, faults, events, seconds)))
+        report.tell(console, outcomes[-1])
+    report.show(console, outcomes)
+    if path is not None:
+        options = f"--schedules {schedules} --seed {seed} --faults {faults} --events {events} --seconds {seconds:g}"
+        path.write_text(report.as_json(outcomes, f"python -m benchmarks.chaos run {options}"), "utf-8")
+    sys.exit(any(outcome.verdict.broken for outcome in outcomes))
+
+
+if __name__ == "__main__":
+    main()
