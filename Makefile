@@ -8,7 +8,7 @@ INPUTS := pyproject.toml constraints.txt
 BESIDE := -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check unit integration browser train bench clean
+.PHONY: help demo test check unit integration browser train bench chaos mutants clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 14
@@ -39,6 +39,12 @@ train: .venv/dev-installed ## Train a ranker on Complete Journey into runs/train
 
 bench: .venv/dev-installed ## Measure latency and throughput beside their floors
 	$(BIN) -m benchmarks
+
+chaos: .venv/dev-installed ## Thirty schedules of faults on the whole system, half an hour
+	$(BIN) -m benchmarks.chaos run
+
+mutants: .venv/dev-installed ## Break the worker on purpose, and see that the faults find it
+	$(BIN) -m benchmarks.chaos mutants
 
 clean: ## Remove the environment and everything that runs left behind
 	rm -rf .venv runs .mypy_cache .pytest_cache .ruff_cache .hypothesis

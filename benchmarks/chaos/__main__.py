@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 
 from benchmarks.chaos import report, schedule
+from benchmarks.chaos.mutants import MUTANTS, run_mutant
 from streams.logs import configure
 
 
@@ -38,6 +39,23 @@ def run(schedules: int, seed: int, faults: int, events: int, seconds: float, pat
         options = f"--schedules {schedules} --seed {seed} --faults {faults} --events {events} --seconds {seconds:g}"
         path.write_text(report.as_json(outcomes, f"python -m benchmarks.chaos run {options}"), "utf-8")
     sys.exit(any(outcome.verdict.broken for outcome in outcomes))
+
+
+@main.command()
+@click.option("--seed", default=1, show_default=True)
+@click.argument("names", nargs=-1)
+def mutants(seed: int, names: tuple[str, ...]) -> None:
+    """Break the worker on purpose, and see that it is found."""
+    console = Console()
+    missed = []
+    for name in names or MUTANTS:
+        if name not in MUTANTS:
+            raise click.UsageError(f"no mutant {name!r}; there are: {', '.join(MUTANTS)}")
+        outcome = run_mutant(MUTANTS[name], seed)
+        console.print(f"[bold]{name}[/]: {'found' if outcome.verdict.broken else '[red]not found[/]'}")
+        report.tell(console, outcome)
+        missed += [] if outcome.verdict.broken else [name]
+    sys.exit(bool(missed))
 
 
 if __name__ == "__main__":

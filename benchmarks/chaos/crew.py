@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from benchmarks.deployment import READY_S, Deployment
 from streams.embedded.stack import Addresses
 from streams.errors import StackFailed
 from streams.settings import ENV_PREFIX
-from streams.supervise import SupervisedWorker
+from streams.supervise import POLL_S, SupervisedWorker
 
 SOURCES = Path(__file__).resolve().parents[2]
 SESSION_S = 4.0
@@ -70,8 +71,10 @@ class Crew:
     def restart(self, member: Member) -> None:
         """End a worker in order and start it again."""
         with self._lock:
-            member.worker.__exit__()
-            member.worker = SupervisedWorker(member.folder, member.environment)
+            signal_to(member, signal.SIGTERM)
+            with contextlib.suppress(StackFailed):  # it ended with 0, as it was told
+                while not member.worker.check():
+                    time.sleep(POLL_S)
             member.worker.start()
 
     def stop(self) -> None:

@@ -13,12 +13,14 @@ from collections.abc import Callable, Iterator, Sequence
 
 from benchmarks.chaos.crew import SESSION_S, Member, signal_to
 from benchmarks.chaos.field import Field
+from streams.contracts.topics import RECOMMENDATIONS
 
 HOUR_MS = 3_600_000
+DISK_FULL = "disk full"
 COMMIT = b"EVALSHA"
 """What a commit contains on its way to Redis."""
 HELD_S = 5.0
-"""How long to wait for a commit that can be held."""
+"""How long to wait for a commit, or a slate, that can be held."""
 POLL_S = 0.005
 
 Fault = Callable[[Field, random.Random], str]
@@ -75,10 +77,11 @@ def _late_commit(at: Field, rng: random.Random) -> str:
 @fault("worker killed before it published")
 def _unpublished(at: Field, rng: random.Random) -> str:
     member = _somebody(at, rng)
-    member.proxies["broker"].hush()
-    time.sleep(rng.uniform(0.5, 1))  # what was fetched is committed, and can't be published
+    proxy = member.proxies["broker"]
+    proxy.hold(at.deployment.settings.topic(RECOMMENDATIONS).encode())
+    _await(lambda: proxy.held)
     signal_to(member, signal.SIGKILL)
-    member.proxies["broker"].speak()
+    proxy.drop()
     return member.name
 
 
@@ -184,7 +187,7 @@ def _read_only(at: Field, rng: random.Random) -> str:
     return "redis"
 
 
-@fault("disk full")
+@fault(DISK_FULL)
 def _disk_full(at: Field, rng: random.Random) -> str:
     """Fill the file system of the run folder: Redis can't append to its log, nor workers to theirs."""
     filler = at.run_dir / "filler"

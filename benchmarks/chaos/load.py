@@ -1,4 +1,4 @@
-"""The load: a thread that publishes drawn messages at a steady rate, straight to the broker, and sees where they lie."""
+"""The load: a thread that publishes drawn messages at a steady rate, straight to the broker."""
 
 import threading
 import time

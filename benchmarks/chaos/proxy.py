@@ -105,7 +105,7 @@ class Proxy:
         self._delay_s = delay_s
 
     def hold(self, marker: bytes) -> None:
-        """Keep what contains the marker on its way to the server, until `release`."""
+        """Keep what contains the marker on its way to the server, until `release` or `drop`."""
         self._marker = marker
         self._released.clear()
 
@@ -117,6 +117,11 @@ class Proxy:
     def release(self) -> None:
         """Deliver what was held, though the one who sent it may be dead."""
         self._loop.run(self._release())
+
+    def drop(self) -> None:
+        """Lose what was held, with its connection."""
+        self.reset()
+        self.release()
 
     async def _open(self) -> None:
         if self._listener is None:

@@ -79,8 +79,8 @@ def show(console: Console, outcomes: Sequence[Outcome]) -> None:
     console.print(table)
     sums = totals(outcomes)
     console.print(
-        f"{sums['schedules']} schedules, {sums['faults']} faults, {sums['events']:,} events: {sums['applied']:,} applied, "
-        f"{sums['duplicates']:,} duplicates, {sums['dead_letters']:,} dead letters; lost {sums['lost']}, applied twice "
-        f"{sums['twice']}, users that differ {sums['users_different']} of {sums['users']:,}",
+        f"{sums['schedules']} schedules, {sums['faults']} faults, {sums['events']:,} events: "
+        f"{sums['applied']:,} applied, {sums['duplicates']:,} duplicates, {sums['dead_letters']:,} dead letters; "
+        f"lost {sums['lost']}, twice {sums['twice']}, users that differ {sums['users_different']} of {sums['users']:,}",
         highlight=False,
     )

@@ -1,18 +1,17 @@
 """One schedule: a stack of its own, a crew under load, faults drawn from a seed, and the verdict."""
 
 import asyncio
-import os
 import random
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks.chaos import disk
 from benchmarks.chaos.crew import crew
-from benchmarks.chaos.faults import FAULTS
+from benchmarks.chaos.faults import DISK_FULL, FAULTS
 from benchmarks.chaos.field import RECOVER_S, Field, Stopwatch, Strike, supervised
 from benchmarks.chaos.load import Load
 from benchmarks.chaos.traffic import Traffic
@@ -21,8 +20,6 @@ from benchmarks.deployment import Deployment
 from streams.contracts.topics import ITEMS
 from streams.embedded.stack import Stack
 
-DISK = "256m"
-"""Of the run folder, when it can be a file system of its own: enough for a schedule, and soon filled."""
 WORKERS = 3
 GAP_S = 1.0
 """Most time between the end of a fault and the next, when nobody waits for things to calm down."""
@@ -53,8 +50,8 @@ class Outcome:
 
 
 def kinds() -> list[str]:
-    """Return the faults that can be done here: a full disk needs a file system of its own, which needs root."""
-    return [kind for kind in FAULTS if kind != "disk full" or os.geteuid() == 0]
+    """Return the faults that can be done here: a full disk needs a file system of its own."""
+    return [kind for kind in FAULTS if kind != DISK_FULL or disk.can_be_small()]
 
 
 def drawn(seed: int, faults: int, events: int, seconds: float) -> Plan:
@@ -71,7 +68,10 @@ def run(plan: Plan) -> Outcome:
     started_s = time.monotonic()
     with ExitStack() as closing:
         folder = Path(closing.enter_context(tempfile.TemporaryDirectory(prefix="streamrank-chaos-")))
-        run_dir = closing.enter_context(_disk(folder / "run"))
+        run_dir = folder / "run"
+        run_dir.mkdir()
+        if DISK_FULL in plan.faults:
+            closing.enter_context(disk.small(run_dir))
         stack = closing.enter_context(Stack(run_dir))
         deployment = closing.enter_context(Deployment(stack.addresses, folder))
         workers = closing.enter_context(crew(deployment, stack.addresses, run_dir, plan.workers, plan.code))
@@ -92,14 +92,16 @@ def _under_fire(field: Field, plan: Plan) -> Verdict:
             field.strikes.append(strike)
         while field.load.sent < plan.events:
             time.sleep(SETTLED_S)
+        watch.await_calm()  # while the load goes on, or nobody would ask Triton
         field.load.finish()
-        watch.await_calm()
         settled = _settled(field, watch)
     watch.finish()
     field.crew.stop()
     found = asyncio.run(verdict(field.deployment.settings))
     found.broken += [*field.failures, *field.crew.failures, *field.load.failures]
-    found.expect(settled, f"not all was applied {RECOVER_S:g} s after the last fault: {watch.applied} of {field.load.ends}")
+    found.expect(
+        settled, f"not all was applied {RECOVER_S:g} s after the last fault: {watch.applied} of {field.load.ends}"
+    )
     late = [strike.kind for strike in field.strikes if strike.recovered_s is None]
     found.expect(not late, f"not made good in {RECOVER_S:g} s: {', '.join(late)}")
     return found
@@ -130,17 +132,3 @@ def _settled(field: Field, watch: Stopwatch) -> bool:
         before = now
         time.sleep(SETTLED_S)
     return False
-
-
-@contextmanager
-def _disk(run_dir: Path) -> Iterator[Path]:
-    """Make a folder, as a small file system of its own if root runs this."""
-    run_dir.mkdir()
-    if os.geteuid() != 0:
-        yield run_dir
-        return
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK}", "chaos", str(run_dir)], check=True)  # noqa: S607
-    try:
-        yield run_dir
-    finally:
-        subprocess.run(["umount", "--lazy", str(run_dir)], check=True)  # noqa: S607

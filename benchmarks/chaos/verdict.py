@@ -111,7 +111,9 @@ async def _states(found: Verdict, expected: Reference, store: RedisStore, settin
     off = [cell for cell in sums.keys() | expected.counters.keys() if sums.get(cell) != expected.counters.get(cell)]
     found.expect(not off, f"{len(off)} counters differ from the fold, as {off[:_SHOWN]}")
     items = {change.item_id: change.value async for part in store.items() for change in part}
-    wrong = [item for item in items.keys() | expected.catalogue.keys() if items.get(item) != expected.catalogue.get(item)]
+    wrong = [
+        item for item in items.keys() | expected.catalogue.keys() if items.get(item) != expected.catalogue.get(item)
+    ]
     found.expect(not wrong, f"{len(wrong)} items differ from their last change, as {wrong[:_SHOWN]}")
 
 
@@ -141,7 +143,9 @@ def _letters(found: Verdict, expected: Reference, settings: Settings) -> None:
     copies: dict[Letter, set[bytes]] = defaultdict(set)
     for record in read(settings, DEAD_LETTERS):
         letter = _letter(record.value or b"")
-        copies[letter.topic.removeprefix(settings.topic_prefix), letter.partition, letter.offset].add(record.value or b"")
+        copies[letter.topic.removeprefix(settings.topic_prefix), letter.partition, letter.offset].add(
+            record.value or b""
+        )
     off = copies.keys() ^ expected.letters
     found.expect(not off, f"{len(off)} dead letters are missing or too many, as {sorted(off)[:_SHOWN]}")
     changed = [place for place, values in copies.items() if len(values) > 1]
