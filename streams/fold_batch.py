@@ -20,7 +20,7 @@ from streams.online.join import CLOSED_BY_RECORD, CLOSED_BY_TICK, Join, Step
 from streams.online.ledger import Ledger, ledger_of, unpack_ledger
 from streams.online.waiting import Waiting
 from streams.outbox import Outbox
-from streams.push import Pushes
+from streams.push import STALE_AFTER_MS, Pushes
 from streams.recommend import Ask, Prepared, Recommender
 from streams.store.base import PRUNE_EVERY, Commit, FeatureStore, Position
 from streams.users import UserCache
@@ -193,14 +193,20 @@ class PartitionBatch:
         elif isinstance(event, ev.Alias):
             if before.last_ms and event.login != user:
                 self._outbox.absorb(decoded.record.offset, event, pack_state(before), at_ms)
-        elif self._owned.pushes.due(event, at_ms, now_ms - decoded.record.timestamp_ms, self.pushed):
-            self.pushed[user] = at_ms
-            self._ask(decoded, ev.Request(user_id=user, request_id="push"), None)
+        elif self._owned.pushes.due(event, at_ms, self.pushed):
+            self._push(decoded, user, now_ms)
         return event
 
     def _state(self, user: str) -> UserState:
         state = self.states.get(user) or self._owned.users.get(user) or self.loaded.get(user)
         return EMPTY if state is None else state
+
+    def _push(self, decoded: Decoded, user: str, now_ms: int) -> None:
+        if now_ms - decoded.record.timestamp_ms > STALE_AFTER_MS:
+            self._stats["pushes_shed"] += 1
+            return
+        self.pushed[user] = decoded.at_ms
+        self._ask(decoded, ev.Request(user_id=user, request_id="push"), None)
 
     def _requested(self, decoded: Decoded, request: ev.Request, now_ms: int) -> None:
         if request.deadline_ms is not None and request.deadline_ms < now_ms:

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from streams.contracts import events as ev
 
 STALE_AFTER_MS = 10_000
-"""An event that is processed later than this after Kafka got it pushes nothing: a backlog is not a live user."""
+"""An event that is processed later than this after Kafka got it pushes nothing: a backlog is not a live user, and in a
+flood requests come first."""
 _TYPES: dict[str, type] = {"click": ev.Click, "cart": ev.Cart, "purchase": ev.Purchase, "search": ev.Search}
 _LIMIT = 100_000
 
@@ -18,9 +19,9 @@ class Pushes:
         self._every_ms = every_ms
         self._last: dict[str, int] = {}
 
-    def due(self, event: ev.UserEvent, at_ms: int, age_ms: int, pushed: Mapping[str, int]) -> bool:
-        """Tell whether `event`, processed `age_ms` after it came, pushes; `pushed` are those not committed yet."""
-        if type(event) not in self._types or age_ms > STALE_AFTER_MS:
+    def due(self, event: ev.UserEvent, at_ms: int, pushed: Mapping[str, int]) -> bool:
+        """Tell whether `event` pushes, unless it is stale; `pushed` are those not committed yet."""
+        if type(event) not in self._types:
             return False
         last = pushed.get(event.user_id, self._last.get(event.user_id))
         return last is None or at_ms - last >= self._every_ms

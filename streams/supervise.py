@@ -33,7 +33,7 @@ class SupervisedWorker:
     def __init__(self, run_dir: Path, environment: Mapping[str, str]) -> None:
         self.port = free_port()
         self.log = run_dir / "worker.log"
-        self._environment = {**environment, "STREAMRANK_METRICS_PORT": str(self.port)}
+        self._environment = environment
         self._run_dir = run_dir
         self._lock_fd = os.open(run_dir / "worker.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._guard = Guard(self._lock_fd)
@@ -62,8 +62,10 @@ class SupervisedWorker:
     def start(self) -> None:
         """Start it; returns at once."""
         command = (sys.executable, "-m", "streams.cli", "worker")
+        self.port = free_port(self.port)  # somebody may have taken it while the worker was gone
+        environment = {**self._environment, "STREAMRANK_METRICS_PORT": str(self.port)}
         self._started_s = time.monotonic()
-        self._child = Child(Command(command, self._run_dir, self._environment), self.log, self._guard)
+        self._child = Child(Command(command, self._run_dir, environment), self.log, self._guard)
 
     def check(self) -> str | None:
         """Start it again if it ended unexpectedly, after a growing delay; return what happened.

@@ -37,7 +37,7 @@ from streams.agents.publish import Publisher
 from streams.agents.tick import publish_ticks
 from streams.checks import champion, check_redis, check_triton, triton_address
 from streams.contracts.topics import EVENTS, ITEMS
-from streams.errors import StreamrankError
+from streams.errors import Misuse, StreamrankError
 from streams.features.meaning import Meanings
 from streams.health import HealthServer
 from streams.kafka_admin import check_topics
@@ -239,7 +239,12 @@ class Worker:
         if self._settings.metrics_port is None:
             yield
             return
-        server = HealthServer(self._settings.metrics_port, self.metrics, self.lags)
+        try:
+            server = HealthServer(self._settings.metrics_port, self.metrics, self.lags)
+        except Misuse:
+            for job in self._jobs:
+                job.close()  # or Python would have the last word, about what nobody awaited
+            raise
         server.start()
         log.info("metrics", extra={"address": f"127.0.0.1:{server.port}"})
         try:

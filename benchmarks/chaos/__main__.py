@@ -1,4 +1,4 @@
-"""`python -m benchmarks.chaos run|mutants|fuzz|...`: faults on real processes, and whether every promise was kept.
+"""`python -m benchmarks.chaos run|mutants|fuzz|rolling|flood`: faults on real processes, and what is left of promises.
 
 Exit code 1 if anything was lost, applied twice or different, 2 for misuse.
 """
@@ -9,8 +9,9 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from benchmarks.chaos import report, schedule
+from benchmarks.chaos import modes, report, schedule
 from benchmarks.chaos.mutants import MUTANTS, run_mutant
+from benchmarks.report import Section, show
 from streams.logs import configure
 
 
@@ -56,6 +57,36 @@ def mutants(seed: int, names: tuple[str, ...]) -> None:
         report.tell(console, outcome)
         missed += [] if outcome.verdict.broken else [name]
     sys.exit(bool(missed))
+
+
+@main.command()
+@click.option("--events", default=1_000_000, show_default=True, type=click.IntRange(1))
+@click.option("--seed", default=1, show_default=True)
+def fuzz(events: int, seed: int) -> None:
+    """Send damaged messages to the live stack."""
+    _tell(modes.fuzz(events, seed))
+
+
+@main.command()
+@click.option("--seconds", default=60.0, show_default=True, type=click.FloatRange(1), help="Of load, at least.")
+@click.option("--seed", default=1, show_default=True)
+def rolling(seconds: float, seed: int) -> None:
+    """Restart all workers in turn under load."""
+    _tell(modes.rolling(seconds, seed))
+
+
+@main.command()
+@click.option("--seconds", default=60.0, show_default=True, type=click.FloatRange(1), help="Of the flood.")
+@click.option("--seed", default=1, show_default=True)
+def flood(seconds: float, seed: int) -> None:
+    """Publish more than the workers can do."""
+    _tell(modes.flood(seconds, seed))
+
+
+def _tell(section: Section) -> None:
+    show(Console(), section)
+    missed = [figure.name for figure in section.figures if figure.verdict == "missed"]
+    sys.exit(bool(section.broken or missed))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from streams.settings import ENV_PREFIX
 from streams.supervise import POLL_S, SupervisedWorker
 
 SOURCES = Path(__file__).resolve().parents[2]
+WORKERS = 3
 SESSION_S = 4.0
 """How long a worker may be silent before its partitions go to others. The embedded broker holds a join for half."""
 
@@ -96,16 +97,26 @@ def signal_to(member: Member, number: signal.Signals) -> None:
 
 
 @contextmanager
-def crew(deployment: Deployment, at: Addresses, folder: Path, size: int, code: Path | None = None) -> Iterator[Crew]:
-    """Build a crew; `code` is where the workers' code lies, if not where this runs from."""
+def crew(
+    deployment: Deployment,
+    at: Addresses,
+    folder: Path,
+    size: int = WORKERS,
+    code: Path = SOURCES,
+    settings: Mapping[str, str] | None = None,
+) -> Iterator[Crew]:
+    """Build a crew of `size` with these settings; `code` is where the workers' code lies."""
     with ExitStack() as closing:
         loop = closing.enter_context(Loop())
-        made = Crew([_member(deployment, at, folder / f"worker-{n}", loop, code) for n in range(size)])
+        more = {"PYTHONPATH": str(code)} | {
+            ENV_PREFIX + name.upper(): value for name, value in (settings or {}).items()
+        }
+        made = Crew([_member(deployment, at, folder / f"worker-{n}", loop, more) for n in range(size)])
         closing.callback(made.stop)
         yield made
 
 
-def _member(deployment: Deployment, at: Addresses, folder: Path, loop: Loop, code: Path | None) -> Member:
+def _member(deployment: Deployment, at: Addresses, folder: Path, loop: Loop, more: Mapping[str, str]) -> Member:
     folder.mkdir(parents=True)
     redis_port = int(redis.connection.parse_url(at.redis_url)["port"])
     proxies = {
@@ -120,5 +131,5 @@ def _member(deployment: Deployment, at: Addresses, folder: Path, loop: Loop, cod
         "kafka_session_timeout_s": f"{SESSION_S:g}",
     }
     environment = deployment.environment | {ENV_PREFIX + name.upper(): value for name, value in own.items()}
-    environment["PYTHONPATH"] = str(code or SOURCES)
+    environment |= more
     return Member(folder.name, SupervisedWorker(folder, environment), proxies, folder, environment)

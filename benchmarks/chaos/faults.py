@@ -17,6 +17,7 @@ from streams.contracts.topics import RECOMMENDATIONS
 
 HOUR_MS = 3_600_000
 DISK_FULL = "disk full"
+RESTARTED = "worker restarted"
 COMMIT = b"EVALSHA"
 """What a commit contains on its way to Redis."""
 HELD_S = 5.0
@@ -45,7 +46,7 @@ def _kill(at: Field, rng: random.Random) -> str:
     return member.name
 
 
-@fault("worker restarted")
+@fault(RESTARTED)
 def _restart(at: Field, rng: random.Random) -> str:
     member = _somebody(at, rng)
     at.crew.restart(member)
@@ -141,6 +142,17 @@ for _server in ("redis", "broker", "triton"):
     FAULTS[f"{_server}: half-open"] = _half_open(_server)
     FAULTS[f"{_server}: slow"] = _slow(_server)
     FAULTS[f"{_server}: connections reset"] = _reset(_server)
+
+
+@fault("triton: answers garbage")
+def _garbage(at: Field, rng: random.Random) -> str:
+    members = _some(at, rng)
+    for member in members:
+        member.proxies["triton"].garble()
+    time.sleep(rng.uniform(1, 3))
+    for member in members:
+        member.proxies["triton"].clear()
+    return _names(members)
 
 
 def _killed(server: str, pid: str) -> Fault:

@@ -27,6 +27,8 @@ class Load(threading.Thread):
         self.traffic = traffic
         self.sent = 0
         self.failures: list[str] = []
+        self.asked_s: dict[str, float] = {}
+        """When (perf_counter) each request was handed over."""
         self.rate_per_s = rate_per_s
         self._burst = 0
         self._settings = deployment.settings
@@ -75,6 +77,8 @@ class Load(threading.Thread):
 
     def _publish(self) -> None:
         sent = self.traffic.draw(int(time.time() * 1000))
+        if sent.request_id is not None:
+            self.asked_s.setdefault(sent.request_id, time.perf_counter())
         for _ in count():
             try:
                 self._producer.produce(

@@ -104,6 +104,15 @@ class Proxy:
         """Let every piece wait so long; 0 ends it."""
         self._delay_s = delay_s
 
+    def garble(self) -> None:
+        """Change every answer of the server, until `clear`."""
+        self._answers = _garbled
+
+    def clear(self) -> None:
+        """End `garble`: what is connected is reset, as it makes no sense any more."""
+        self._answers = bytes
+        self.reset()
+
     def hold(self, marker: bytes) -> None:
         """Keep what contains the marker on its way to the server, until `release` or `drop`."""
         self._marker = marker
@@ -197,6 +206,10 @@ class Proxy:
         host = LOOPBACK.encode()
         ports = (struct.pack(">i", port) for port in (self._server_port, self.port))
         return piece.replace(*(host + port for port in ports))
+
+
+def _garbled(piece: bytes) -> bytes:
+    return bytes(byte ^ 0x55 for byte in piece)
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:

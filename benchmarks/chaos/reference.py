@@ -57,7 +57,7 @@ async def reference(settings: Settings, events: Iterable[Record], items: Iterabl
             for record in slice_:
                 _fold_one(made, decoder, record, counts)
             position = Position(0, slice_[-1].offset, 0, believed.applied + len(slice_))
-            token, prune = f"{partition}-{position.offset}", believed.applied > 0
+            token, prune = str(position.applied), believed.applied > 0
             await store.commit([Commit(partition, believed, position, token, counts=counts, prune=prune)])
             believed = position
         made.counters |= await counters(store, partition)

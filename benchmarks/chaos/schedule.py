@@ -2,15 +2,16 @@
 
 import asyncio
 import random
+import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.chaos import disk
-from benchmarks.chaos.crew import crew
+from benchmarks.chaos.crew import SOURCES, WORKERS, crew
 from benchmarks.chaos.faults import DISK_FULL, FAULTS
 from benchmarks.chaos.field import RECOVER_S, Field, Stopwatch, Strike, supervised
 from benchmarks.chaos.load import Load
@@ -19,11 +20,12 @@ from benchmarks.chaos.verdict import Verdict, verdict
 from benchmarks.deployment import Deployment
 from streams.contracts.topics import ITEMS
 from streams.embedded.stack import Stack
+from streams.errors import StreamrankError
 
-WORKERS = 3
 GAP_S = 1.0
 """Most time between the end of a fault and the next, when nobody waits for things to calm down."""
 SETTLED_S = 0.5
+LOGS = Path("runs/chaos")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +36,10 @@ class Plan:
     faults: Sequence[str]
     events: int
     rate_per_s: float
-    code: Path | None = None
+    code: Path = SOURCES
     workers: int = WORKERS
+    settings: Mapping[str, str] = field(default_factory=dict)
+    traffic: type[Traffic] = Traffic
 
 
 @dataclass(slots=True)
@@ -55,7 +59,7 @@ def kinds() -> list[str]:
 
 
 def drawn(seed: int, faults: int, events: int, seconds: float) -> Plan:
-    """Draw a schedule; `faults` consecutive seeds together have every kind about as often as any other."""
+    """Draw a schedule; hands of consecutive seeds are dealt from one deck, so every kind comes about as often."""
     deck = kinds()
     random.Random(0).shuffle(deck)
     hand = [deck[(seed * faults + n) % len(deck)] for n in range(faults)]
@@ -63,8 +67,11 @@ def drawn(seed: int, faults: int, events: int, seconds: float) -> Plan:
     return Plan(seed, hand, events, events / seconds)
 
 
-def run(plan: Plan) -> Outcome:
-    """Run a schedule to its verdict."""
+def run(plan: Plan, beside: Callable[[Field], AbstractContextManager[object]] = nullcontext) -> Outcome:
+    """Run a schedule to its verdict; `beside` is entered with the load, and left when all of it is applied.
+
+    Of a schedule that broke something, what the processes said is kept in `runs/chaos`.
+    """
     started_s = time.monotonic()
     with ExitStack() as closing:
         folder = Path(closing.enter_context(tempfile.TemporaryDirectory(prefix="streamrank-chaos-")))
@@ -74,19 +81,33 @@ def run(plan: Plan) -> Outcome:
             closing.enter_context(disk.small(run_dir))
         stack = closing.enter_context(Stack(run_dir))
         deployment = closing.enter_context(Deployment(stack.addresses, folder))
-        workers = closing.enter_context(crew(deployment, stack.addresses, run_dir, plan.workers, plan.code))
-        load = Load(deployment, Traffic(plan.seed), plan.rate_per_s)
+        workers = closing.enter_context(
+            crew(deployment, stack.addresses, run_dir, plan.workers, plan.code, plan.settings)
+        )
+        load = Load(deployment, plan.traffic(plan.seed), plan.rate_per_s)
         field = Field(stack, deployment, workers, load, run_dir)
-        deployment.publish(load.traffic.catalogue(), ITEMS)
-        workers.start()
-        found = _under_fire(field, plan)
+        try:
+            deployment.publish(load.traffic.catalogue(), ITEMS)
+            workers.start()
+            found = _under_fire(field, plan, beside)
+        except StreamrankError as exc:
+            found = Verdict(broken=[str(exc)])
+        if found.broken:
+            _keep_logs(run_dir, LOGS / f"seed-{plan.seed}")
         return Outcome(plan.seed, field.strikes, found, [*field.restarts, *workers.ends], time.monotonic() - started_s)
 
 
-def _under_fire(field: Field, plan: Plan) -> Verdict:
+def _keep_logs(run_dir: Path, place: Path) -> None:
+    for log in run_dir.rglob("*.log"):
+        copy = place / log.relative_to(run_dir)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(log, copy)
+
+
+def _under_fire(field: Field, plan: Plan, beside: Callable[[Field], AbstractContextManager[object]]) -> Verdict:
     watch = Stopwatch(field)
     watch.start()
-    with supervised(field):
+    with supervised(field), beside(field):
         field.load.start()
         for strike in _strikes(field, plan, watch):
             field.strikes.append(strike)

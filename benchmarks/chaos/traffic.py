@@ -40,6 +40,7 @@ class Sent:
     topic: str
     key: bytes
     value: bytes | None
+    request_id: str | None = None
 
 
 class Traffic:
@@ -66,7 +67,8 @@ class Traffic:
         if chance < REPEATS + BAD + CHANGES:
             return self._item()
         event = self._event(next(self._numbers), now_ms)
-        sent = Sent(EVENTS, event.user_id.encode(), _encode(event))
+        request_id = event.request_id if isinstance(event, ev.Request) else None
+        sent = Sent(EVENTS, event.user_id.encode(), _encode(event), request_id)
         if event.event_id is not None:
             self._repeatable.append(sent)
         return sent

@@ -90,9 +90,10 @@ class Server(ABC):
         return self.log.read_bytes()[-_LOG_TAIL_BYTES:].decode(errors="replace").strip()
 
 
-def free_port() -> int:
-    """Return a loopback port on which nobody listens."""
-    for port in random.sample(_PORTS, k=200):
+def free_port(preferred: int | None = None) -> int:
+    """Return a loopback port on which nobody listens, the preferred one if that is free."""
+    first = [] if preferred is None else [preferred]
+    for port in (*first, *random.sample(_PORTS, k=200)):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

@@ -62,8 +62,8 @@ def test_what_is_remembered_is_bounded_and_the_latest_stay(monkeypatch: pytest.M
     assert [slate["user_id"] for slate in slates] == ["a", "b", "c", "d", "a"]
 
 
-def test_a_backlog_pushes_nothing() -> None:
-    click = records([wire("click", item_id="i1")])
+def test_a_backlog_pushes_nothing_and_counts_what_it_sheds() -> None:
+    clicks = records([wire("click", user, item_id="i1") for user in ("u1", "u2")])
 
     async def scenario(age_ms: int) -> list[Outcome]:
         pipeline = await started(**PUSHING)
@@ -73,7 +73,11 @@ def test_a_backlog_pushes_nothing() -> None:
         )  # fmt: skip
         await late.start()
         await late.assign([0])
-        return await run_all(late, click)
+        return await run_all(late, clicks)
 
-    assert len(bodies(asyncio.run(scenario(STALE_AFTER_MS)), topics.RECOMMENDATIONS)) == 1
-    assert bodies(asyncio.run(scenario(STALE_AFTER_MS + 1)), topics.RECOMMENDATIONS) == []
+    (live,) = asyncio.run(scenario(STALE_AFTER_MS))
+    assert len(bodies([live], topics.RECOMMENDATIONS)) == 2
+    assert "pushes_shed" not in live.stats
+    (stale,) = asyncio.run(scenario(STALE_AFTER_MS + 1))
+    assert bodies([stale], topics.RECOMMENDATIONS) == []
+    assert stale.stats["pushes_shed"] == 2

@@ -1,0 +1,114 @@
+"""Faults of the broker that no proxy can play: its log is gone, or its retention overtook the workers."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from confluent_kafka import TopicPartition
+
+from benchmarks.chaos.crew import crew
+from benchmarks.chaos.field import Field, supervised
+from benchmarks.chaos.load import Load
+from benchmarks.chaos.logs import read
+from benchmarks.chaos.reference import reference
+from benchmarks.chaos.traffic import Traffic
+from benchmarks.deployment import Deployment
+from streams.contracts.topics import EVENTS
+from streams.decode import Record
+from streams.embedded.stack import Stack
+from streams.kafka_admin import admin
+from streams.settings import Settings
+from streams.store.redis import RedisStore
+from tests.integration.conftest import RunningStack
+from tests.integration.processes import await_applied, clicks, own_settings, publish, stored, worker
+from tests.support import wait_until
+
+EVENTS_A_LIFE = 1_500
+
+
+def applied_up_to(settings: Settings) -> dict[int, tuple[int, int]]:
+    """Return epoch and next offset of each partition of which something is stored."""
+
+    async def ask() -> dict[int, tuple[int, int]]:
+        store = RedisStore.from_settings(settings)
+        try:
+            found = await store.positions(range(settings.partitions))
+            return {p: (at.epoch, at.offset + 1) for p, at in found.items() if at is not None}
+        finally:
+            await store.close()
+
+    return asyncio.run(ask())
+
+
+def live(field: Field, epoch: int) -> list[Record]:
+    """Publish, await that all is applied, and return the log."""
+    settings = field.deployment.settings
+    load = Load(field.deployment, Traffic(seed=epoch), rate_per_s=0.0)
+    load.publish(EVENTS_A_LIFE)
+    assert load.failures == []
+
+    def is_applied() -> bool:
+        now = applied_up_to(settings)
+        return all(now.get(p, (0, 0)) >= (epoch, end) for p, end in load.ends.items())
+
+    wait_until(is_applied, 60, "all of the log")
+    time.sleep(1.0)  # for histories on their way to another partition; ticks may come behind, and change nothing
+    ends = applied_up_to(settings)
+    return [record for record in read(settings, EVENTS) if record.offset < ends[record.partition][1]]
+
+
+def states(settings: Settings) -> dict[str, bytes]:
+    async def ask() -> dict[str, bytes]:
+        store = RedisStore.from_settings(settings)
+        try:
+            return {user: state for p in range(settings.partitions) async for user, state in store.states(p)}
+        finally:
+            await store.close()
+
+    return asyncio.run(ask())
+
+
+@pytest.mark.timeout(240)
+def test_a_broker_that_lost_its_log_begins_an_epoch_over_the_same_states(tmp_path: Path, models: Path) -> None:
+    with (
+        Stack(tmp_path / "run", models) as stack,
+        Deployment(stack.addresses, tmp_path) as deployment,
+        crew(deployment, stack.addresses, tmp_path / "crew", size=2) as workers,
+    ):
+        field = Field(stack, deployment, workers, Load(deployment, Traffic(0), 0.0), tmp_path)
+        workers.start()
+        with supervised(field):
+            log: Sequence[Record] = live(field, epoch=0)
+            os.kill(stack.pids["broker"], signal.SIGKILL)
+            wait_until(lambda: field.restarts, 30, "the broker to be started again")
+            log = [*log, *live(field, epoch=1)]
+        assert "a new epoch begins" in field.restarts[0]
+        assert any("a new epoch begins" in member.worker.log.read_text("utf-8") for member in workers.members)
+        assert field.failures + workers.failures == []
+        expected = asyncio.run(reference(deployment.settings, log, []))
+        assert states(deployment.settings) == expected.packed()
+        assert deployment.stats()["applied"] == expected.outcomes["applied"]
+
+
+def test_what_retention_took_before_the_worker_came_is_counted_as_lost(stack: RunningStack, tmp_path: Path) -> None:
+    settings = own_settings(stack, partitions=1, tick_after_ms=600_000)
+    with worker(settings, tmp_path) as first:
+        first.await_ready()
+        publish(settings, EVENTS, clicks(100))
+        await_applied(settings, 100)
+    for start in range(100, 500, 100):
+        publish(settings, EVENTS, clicks(100, start=start))
+    place = TopicPartition(settings.topic(EVENTS), 0, 300)
+    for future in admin(settings).delete_records([place]).values():
+        future.result(10)
+    with worker(settings, tmp_path) as second:
+        second.await_ready()
+        wait_until(lambda: stored(settings).get("lost"), 30, "the loss to be counted")
+        (said,) = second.logged("records were lost: the broker's retention overtook this worker")
+    assert (said["offset"], said["lost"]) == (100, 200)
+    assert stored(settings)["lost"] == 200
+    await_applied(settings, 300)
