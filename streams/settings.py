@@ -94,6 +94,13 @@ class Settings(BaseSettings):
         None, gt=0, le=7 * 86_400, description="the same for a purchase; attribution_window_s if not set"
     )
 
+    # The canary's trial
+    canary_alpha: float = Field(0.05, gt=0, lt=1, description="how probable a wrong answer may be, however often asked")
+    canary_click_margin: float = Field(0.05, gt=0, lt=1, description="share of the click rate a promotion may cost")
+    canary_purchase_margin: float = Field(0.1, gt=0, lt=1, description="share of the purchase rate it may cost")
+    canary_least_slates: int = Field(1_000, ge=100, description="of each arm, before anything is said")
+    canary_most_slates: int = Field(500_000, ge=1_000, description="of the canary; undecided then, it is rolled back")
+
     # The worker
     batch_events: int = Field(2_000, ge=1, description="at most so many events a micro-batch")
     cached_users: int = Field(200_000, ge=1, description="decoded user states kept in the process")

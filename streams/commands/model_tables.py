@@ -11,8 +11,11 @@ from rich.table import Table
 
 from streams.errors import Misuse
 from streams.rollout.agreement import MEASURES
+from streams.rollout.comparison import Verdict
 from streams.rollout.lineup import Lineup, first
 from streams.rollout.pointer import Heartbeat, Pointer
+from streams.rollout.referee import rules_of
+from streams.rollout.trial import Trial
 from streams.settings import Settings
 
 _COLOURS = {"champion": "green", "rejected": "red", "rolled back": "red", "shadow": "cyan", "canary": "yellow"}
@@ -45,11 +48,16 @@ async def show_version(pointer: Pointer, settings: Settings, version: int) -> di
     if known is None:
         raise Misuse(f"{lineup.model}/{version} was never published; see `streamrank models list`")
     shadow = _means(await pointer.shadowed(version))
+    trial = await _trial(pointer, settings, version)
     events = [event for event in await pointer.history() if event.version == version]
     console = Console(highlight=False)
     console.print(f"{lineup.model}/{version}: {known.state}  {escape(known.why)}")
     for name, value in (known.metrics | {f"shadow {name}": value for name, value in shadow.items()}).items():
         console.print(f"  {name}: {value:g}")
+    if trial is not None and version == lineup.canary:
+        console.print(f"trial on {lineup.canary_share:.1%} of the users: {trial.answer}, {trial.why}")
+        for name, value in trial.metrics().items():
+            console.print(f"  {name}: {value:g}")
     table = Table("when", "revision", "from", "to", "who", "why")
     for event in events:
         at = datetime.fromtimestamp(event.at_ms / 1000, UTC).isoformat(timespec="milliseconds")
@@ -57,7 +65,16 @@ async def show_version(pointer: Pointer, settings: Settings, version: int) -> di
         table.add_row(*row)
     console.print(table)
     result: dict[str, Any] = msgspec.to_builtins(known)
-    return result | {"version": version, "shadow": shadow, "history": [msgspec.to_builtins(e) for e in events]}
+    judged = None if trial is None else {"answer": trial.answer, "why": trial.why, "metrics": trial.metrics()}
+    told = {"version": version, "shadow": shadow, "trial": judged}
+    return result | told | {"history": [msgspec.to_builtins(e) for e in events]}
+
+
+async def _trial(pointer: Pointer, settings: Settings, version: int) -> Verdict | None:
+    """Return what feedback says of a canary, if it is the last one that was watched."""
+    packed = await pointer.trial()
+    trial = None if packed is None else Trial.unpack(packed)
+    return None if trial is None or trial.arms.canary != version else trial.verdict(rules_of(settings))
 
 
 def _means(sums: Mapping[str, float]) -> dict[str, float]:

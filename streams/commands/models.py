@@ -1,12 +1,12 @@
 """`streamrank models`: the life of the ranker's versions, from publishing to a rollback."""
 
 import asyncio
+import contextlib
 import getpass
 import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from streams.errors import Misuse
 from streams.rollout.desk import Desk
 from streams.rollout.lineup import Lineup
 from streams.rollout.pointer import Pointer
+from streams.rollout.referee import Referee
 from streams.settings import Settings
 from streams.store.connection import connect
 
@@ -68,7 +69,7 @@ def with_desk(command: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
     return prepared
 
 
-@contextmanager
+@contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Warnings are sentences for the operator here; anything less is noise."""
     root = logging.getLogger()
@@ -130,6 +131,28 @@ async def promote(desk: Desk, version: int) -> Lineup:
 async def rollback(desk: Desk, version: int | None) -> Lineup:
     """Go back to the previous champion; or take the canary or shadow VERSION away."""
     return await desk.roll_back(version)
+
+
+@models.command()
+@with_settings
+def watch(settings: Settings) -> None:
+    """Judge each canary by what comes on `feedback`: promote it, or roll it back; until Ctrl-C."""
+
+    async def run() -> None:
+        redis = connect(settings)
+        try:
+            pointer, address = Pointer(redis, settings.key_prefix, settings.triton_model), triton_address(settings)
+
+            def desk_of(why: str) -> Desk:
+                return Desk(settings, pointer, address, "canary", why, lambda: int(time.time() * 1000))
+
+            desk_of("")  # what is missing among the settings is said now
+            await Referee(settings, pointer, desk_of).run()
+        finally:
+            await redis.close()
+
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(run())
 
 
 @models.command()

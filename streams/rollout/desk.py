@@ -89,10 +89,26 @@ class Desk:
         """Make a version the champion."""
         return await self._point(version, lambda now: steps.promoted(now, version))
 
+    async def conclude(self, version: int, *, promote: bool, evidence: dict[str, float]) -> Lineup:
+        """End the trial of the canary `version`.
+
+        Raises:
+            Misuse: it is the canary no more.
+            PointerMoved: somebody else was first.
+        """
+
+        def end(now: Lineup) -> Lineup:
+            return steps.concluded(now, version, promote, evidence)
+
+        return await (self._point(version, end) if promote else self._take_away(end))
+
     async def roll_back(self, version: int | None) -> Lineup:
         """Take a version away from users, by default the champion: no files move before the pointer does."""
+        return await self._take_away(lambda now: steps.rolled_back(now, version or now.champion))
+
+    async def _take_away(self, step: Callable[[Lineup], Lineup]) -> Lineup:
         seen = await self.lineup()
-        after = steps.rolled_back(seen, version or seen.champion)
+        after = step(seen)
         if not is_ready(self._address, self.model, after.champion):
             with self.folder.alone():
                 self._bring_in(after.champion)

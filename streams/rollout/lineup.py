@@ -117,6 +117,15 @@ def rolled_back(lineup: Lineup, version: int) -> Lineup:
     return _to(back, {version: "rolled back", lineup.previous: "champion"})
 
 
+def concluded(lineup: Lineup, version: int, promote: bool, evidence: dict[str, float]) -> Lineup:
+    """End a canary's trial: make it the champion, or take it away; the evidence stays beside it."""
+    if lineup.canary != version:
+        raise Misuse(f"{lineup.model}/{version} is not the canary any more: its trial ended otherwise")
+    known = lineup.versions[version]
+    told = lineup.versions | {version: replace(known, metrics=known.metrics | evidence)}
+    return (promoted if promote else rolled_back)(replace(lineup, versions=told), version)
+
+
 def forgotten(lineup: Lineup, versions: set[int]) -> Lineup:
     """Leave out versions whose files are gone."""
     kept = {v: known for v, known in lineup.versions.items() if v not in versions}

@@ -1,8 +1,9 @@
 """The pointer of a model in Redis, its history, and the heartbeats of the workers that follow it.
 
 All keys share a hash tag: `model:{ranker}` holds revision and lineup, `…:history` the events of its last changes,
-`…:announced` the revision up to which they are on the topic `models`, `…:workers` the ids of workers, and
-`…:worker:<id>` the revision that a worker serves by; that key ends soon after the worker did.
+`…:announced` the revision up to which they are on the topic `models`, `…:trial` what feedback says of the canary,
+`…:workers` the ids of workers, and `…:worker:<id>` the revision that a worker serves by; that key ends soon after the
+worker did.
 """
 
 from collections.abc import Mapping, Sequence
@@ -111,6 +112,15 @@ class Pointer:
         (found,) = await self._redis.ask([("HGETALL", f"{self._key}:shadow:{version}")])
         pairs = found.items() if isinstance(found, dict) else zip(found[::2], found[1::2], strict=True)
         return {name.decode(): float(value) for name, value in pairs}
+
+    async def keep_trial(self, packed: bytes) -> None:
+        """Keep what feedback said of the canary so far."""
+        await self._redis.ask([("SET", self._key + ":trial", packed)])
+
+    async def trial(self) -> bytes | None:
+        """Return what was last kept of a canary's trial."""
+        (packed,) = await self._redis.ask([("GET", self._key + ":trial")])
+        return packed  # type: ignore[no-any-return]
 
     async def heartbeats(self) -> Mapping[str, Heartbeat]:
         """Return what each worker that lives serves by."""

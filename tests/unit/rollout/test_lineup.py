@@ -50,6 +50,19 @@ def test_a_rollback_of_what_is_on_trial_leaves_the_champion(role: str) -> None:
     assert (lineup.shadow, lineup.canary, lineup.canary_share) == (None, None, 0.0)
 
 
+def test_a_trial_ends_with_its_evidence_and_only_while_it_runs() -> None:
+    lineup = steps.canaried(validated(2, 3), 2, 0.1)
+    good = steps.concluded(lineup, 2, True, {"lift": 0.1})
+    assert states(good) == {1: "previous", 2: "champion", 3: "validated"}
+    bad = steps.concluded(lineup, 2, False, {"lift": -0.1})
+    assert states(bad) == {1: "champion", 2: "rolled back", 3: "validated"}
+    assert (good.versions[2].metrics, bad.versions[2].metrics) == ({"lift": 0.1}, {"lift": -0.1})
+    (event,) = (e for e in steps.changes(lineup, bad, at_ms=1, who="canary", why="worse") if e.version == 2)
+    assert (event.before, event.after, event.metrics) == ("canary", "rolled back", {"lift": -0.1})
+    with pytest.raises(Misuse, match="not the canary any more"):
+        steps.concluded(bad, 2, True, {})
+
+
 @pytest.mark.parametrize("role", ["shadow", "canary"])
 def test_the_next_on_trial_takes_the_place_of_the_one_before(role: str) -> None:
     lineup = STEPS[role](STEPS[role](validated(2, 3), 2), 3)
