@@ -33,6 +33,7 @@ VERBS = {
     "up": Verb("up:up", "Start the embedded stack and a worker, until Ctrl-C."),
     "demo": Verb("demo:demo", "Show the whole system on real data."),
     "worker": Verb("worker:worker", "Run one worker of a real deployment."),
+    "learner": Verb("learner:learner", "Learn from feedback as it comes, for all workers."),
     "topics": Verb("topics:topics", "Create the topics."),
     "doctor": Verb("doctor:doctor", "Check every dependency and say what is wrong."),
     "import": Verb("importing:import_", "Make event and item logs of a data set."),
@@ -69,7 +70,7 @@ class Lazy(click.Group):
             module = importlib.import_module(_module(verb))
         except ModuleNotFoundError as exc:
             raise MissingServer(
-                f"streamrank {name} needs the package {exc.name}: pip install 'streamrank[demo,train]'"
+                f"streamrank {name} needs the package {exc.name}: pip install 'streamrank[demo,online,train]'"
             ) from exc
         command: click.Command = getattr(module, verb.command.partition(":")[2])
         return command

@@ -17,6 +17,7 @@ from streams.features.item import Catalogue
 from streams.features.meaning import Meanings
 from streams.features.user import FOLD_VERSION
 from streams.fold_batch import Owned, PartitionBatch, read
+from streams.online.score import Scorer
 from streams.online.waiting import Waiting, Windows
 from streams.push import Pushes
 from streams.recommend import Recommender, Route
@@ -67,10 +68,12 @@ class Pipeline:
         topic_ids: Mapping[str, str],
         meanings: Meanings | None = None,
         route: Route | None = None,
+        scorer: Callable[[], Scorer | None] = lambda: None,
     ) -> None:
         """`topic_ids` maps the broker's names of `events` and `items` to their topic ids.
 
-        Without `meanings` no item has a semantic code. `route` says who ranks for whom, if not `ranker` for all.
+        Without `meanings` no item has a semantic code. `route` says who ranks for whom, if not `ranker` for all;
+        `scorer` returns the online model that has a say.
         """
         self._store = store
         self.settings = settings
@@ -95,6 +98,7 @@ class Pipeline:
             exploration=Exploration(
                 settings.explore_share, settings.explore_temperature, settings.explore_bonus, settings.explore_off
             ),
+            scorer=scorer,
         )
 
     @property

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,6 +20,8 @@ from streams.errors import RankerUnavailable
 from streams.features.encode import Candidates, History, features, history_codes, history_ids
 from streams.features.item import Catalogue
 from streams.features.user import UserState
+from streams.online.score import Scorer, Where, buckets
+from streams.online.terms import moment
 from streams.retrieval.base import Asked
 from streams.retrieval.blend import Retriever
 from streams.retrieval.counters import Counters
@@ -75,8 +78,9 @@ class Recommender:
         timeout_s: float,
         route: Route | None = None,
         exploration: Exploration = Exploration(),  # noqa: B008 (frozen: it may be shared)
+        scorer: Callable[[], Scorer | None] = lambda: None,
     ) -> None:
-        """`route` says who ranks for whom; without it `ranker` does for all."""
+        """`route` says who ranks for whom; without it `ranker` does for all. `scorer` returns the online model."""
         self.catalogue = catalogue
         self.counters = counters
         self.retriever = retriever
@@ -84,6 +88,8 @@ class Recommender:
         self._timeout_s = timeout_s
         self._route = route
         self._exploration = exploration
+        self._scorer = scorer
+        self._buckets = buckets(retriever.source_names)
 
     def prepare(self, ask: Ask) -> Prepared:
         """Retrieve and encode the candidates of one ask: everything before the ranker. No I/O."""
@@ -166,10 +172,10 @@ class Recommender:
         if not len(candidates.items):  # whatever else was ranked with it
             p, model, because = None, None, "no candidates"
         p = None if p is None else p[: len(candidates.items)]
-        served_by: ServedBy = "popular" if p is None else "triton"
+        scores, served_by, online = self._scores(one, p)
         items = select(
             candidates,
-            np.round(candidates.fused, 6) if p is None else worth(p),
+            scores,
             p,
             k=request.k,
             catalogue=self.catalogue,
@@ -188,6 +194,30 @@ class Recommender:
             served_by=served_by,
             because=because,
             latency_ms=float(max(0, now_ms - one.ask.received_ms)),
+            online=online,
+        )
+
+    def _scores(
+        self, one: Prepared, p: NDArray[np.float32] | None
+    ) -> tuple[NDArray[np.float64], ServedBy, int | msgspec.UnsetType]:
+        """Return the scores (K,) of the candidates, by whom, and the version of the online model if it had a say."""
+        candidates, scorer = one.candidates, self._scorer()
+        if scorer is None or not len(candidates.items):
+            if p is None:
+                return np.round(candidates.fused, 6), "popular", msgspec.UNSET
+            return worth(p), "triton", msgspec.UNSET
+        where = self._where(candidates, one.ask)
+        if p is None:
+            return np.round(scorer.alone(one.features, where), 6), "online", scorer.version
+        return worth(scorer.blended(p, where)), "triton", scorer.version
+
+    def _where(self, candidates: Candidates, ask: Ask) -> Where:
+        catalogue, device = self.catalogue, (ask.request.context or {}).get("device")
+        return Where(
+            items=catalogue.digest[candidates.items],
+            categories=catalogue.code_digests[catalogue.category[candidates.items, 0]],
+            sources=self._buckets[candidates.sources],
+            moment=moment(ask.at_ms, device if isinstance(device, str) else None),
         )
 
     def _seeds(self, ask: Ask, history: History) -> NDArray[np.int64]:

@@ -82,6 +82,7 @@ class Settings(BaseSettings):
     explore_off: Annotated[frozenset[str], NoDecode] = Field(
         frozenset(), description="kinds of requests, or key=value of their context, that are not explored"
     )
+    online: bool = Field(True, description="what `streamrank learner` learned has a say in the scores")
     push_on: Annotated[frozenset[Literal["click", "cart", "purchase", "search"]], NoDecode] = frozenset()
     push_every_ms: int = Field(5_000, ge=0, description="at most one pushed slate a user in that time")
     max_future_ms: int = Field(86_400_000, ge=0, description="how far `at_ms` may lie after Kafka's time")

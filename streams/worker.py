@@ -42,6 +42,8 @@ from streams.features.meaning import Meanings
 from streams.health import HealthServer
 from streams.kafka_admin import check_topics
 from streams.metrics import Metrics
+from streams.online.follow import FollowedScorer
+from streams.online.versions import Versions
 from streams.pipeline import Pipeline
 from streams.rollout.follow import FollowedRanker, follow
 from streams.rollout.pointer import Pointer
@@ -113,9 +115,11 @@ async def _serve(settings: Settings) -> None:
     ranker = FollowedRanker(partial(_guarded, triton), version)
     encoder = _encoder(settings)
     meanings = None if encoder is None else Meanings(encoder.identity)
+    online = FollowedScorer(Versions(redis, settings.key_prefix, settings.triton_model))
     pipeline = Pipeline(
-        store, ranker, settings, clock=_wall_clock_ms, topic_ids=ids, meanings=meanings, route=ranker.route
-    )
+        store, ranker, settings, clock=_wall_clock_ms, topic_ids=ids, meanings=meanings, route=ranker.route,
+        scorer=lambda: online.scorer,
+    )  # fmt: skip
     try:
         await pipeline.start()
         with tempfile.TemporaryDirectory(prefix="streamrank-") as datadir:
@@ -123,6 +127,8 @@ async def _serve(settings: Settings) -> None:
             pointer = Pointer(redis, settings.key_prefix, settings.triton_model)
             worker.add_job(follow(pointer, ranker))
             worker.add_job(ranker.shadowing.run(pointer))
+            if settings.online:
+                worker.add_job(online.run())
             if encoder is not None and meanings is not None:
                 worker.add_job(TextReader(encoder, meanings, store, settings, lambda: pipeline.watermarks).run())
             await worker.work(stop)

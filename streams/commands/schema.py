@@ -11,7 +11,7 @@ from streams.commands.options import json_option, write_json
 from streams.contracts import topics
 from streams.contracts.events import Event
 from streams.contracts.items import Item
-from streams.contracts.models import ModelEvent
+from streams.contracts.models import Said
 from streams.contracts.slates import DeadLetter, Feedback, Forgotten, Slate
 
 VALUES: dict[str, Any] = {
@@ -20,7 +20,7 @@ VALUES: dict[str, Any] = {
     topics.RECOMMENDATIONS: Slate,
     topics.FEEDBACK: Feedback | Forgotten,
     topics.DEAD_LETTERS: DeadLetter,
-    topics.MODELS: ModelEvent,
+    topics.MODELS: Said,
 }
 """What a topic's value is."""
 

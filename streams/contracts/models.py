@@ -32,5 +32,31 @@ class ModelEvent(
     manifest_sha256: str | None
 
 
+class SnapshotPublished(Struct, frozen=True, kw_only=True, tag_field="type", tag="snapshot"):
+    """The learner published what it learned beside a model; `metrics` are prequential losses (nats) and counts.
+
+    Workers follow a pointer in Redis, not this: it is told of now and then, so that people can see what is learned.
+    """
+
+    model: str
+    version: int
+    at_ms: int
+    metrics: dict[str, float]
+
+
+class DriftDetected(Struct, frozen=True, kw_only=True, tag_field="type", tag="drift"):
+    """A detector found that a signal of a model's feedback is not what it was; `evidence` says how it changed."""
+
+    model: str
+    detector: str
+    signal: str
+    at_ms: int
+    evidence: dict[str, float]
+
+
+Said = ModelEvent | SnapshotPublished | DriftDetected
+"""What a message on `models` may be; keys are `MODEL`, `MODEL/online` and `MODEL/drift`, as the topic is compacted."""
+
 encode = msgspec.json.Encoder().encode
 decode = msgspec.json.Decoder(ModelEvent).decode
+decode_said = msgspec.json.Decoder(Said).decode

@@ -31,7 +31,10 @@ class SlateItem(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False)
 
 
 class Slate(Struct, frozen=True, kw_only=True):
-    """The answer to one request. `slate_id` is epoch-partition-offset of the event that caused it."""
+    """The answer to one request. `slate_id` is epoch-partition-offset of the event that caused it.
+
+    `online` is the version of the online model's snapshot if one had a say in the scores; it isn't there otherwise.
+    """
 
     slate_id: str
     request_id: str | None
@@ -43,6 +46,7 @@ class Slate(Struct, frozen=True, kw_only=True):
     served_by: ServedBy
     because: str | None
     latency_ms: float
+    online: int | msgspec.UnsetType = msgspec.UNSET
 
 
 class Forgotten(Struct, frozen=True, kw_only=True, tag_field="type", tag="forgotten"):

@@ -17,7 +17,7 @@ _WORTH = np.array([HEAD_WORTH[head] for head in HEADS]) / sum(HEAD_WORTH.values(
 _DIGITS = 6
 
 
-def worth(p: NDArray[np.float32]) -> NDArray[np.float64]:
+def worth(p: NDArray[np.floating]) -> NDArray[np.float64]:
     """Return the score (K,) of candidates with probabilities `p` (K, H), both in [0, 1]."""
     score: NDArray[np.float64] = np.round(p.astype(np.float64) @ _WORTH, _DIGITS)
     return score

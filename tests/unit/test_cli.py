@@ -67,7 +67,7 @@ def test_a_verb_whose_package_is_missing_says_so(
 
     monkeypatch.setattr("importlib.import_module", missing)
     assert cli.run(["schema"]) == 1
-    assert "needs the package torch: pip install 'streamrank[demo,train]'" in capsys.readouterr().err
+    assert "needs the package torch: pip install 'streamrank[demo,online,train]'" in capsys.readouterr().err
 
 
 def test_the_schema_accepts_what_streamrank_encodes_and_refuses_what_it_would_refuse() -> None:

@@ -6,13 +6,16 @@ import pytest
 
 from inference.ranker import Ranker
 from inference.tensors import HISTORY, MAX_ID, SEEDS
-from streams.contracts.slates import Slate
+from streams.contracts.slates import Slate, encode
 from streams.features.item import digest_of
 from streams.features.user import EMPTY
+from streams.online.learner import Learner
+from streams.online.score import Scorer
 from streams.recommend import LANES, Ask, Recommender
 from streams.retrieval.blend import Retriever
 from streams.retrieval.pairs import AFTER, BEFORE, ITEM
 from tests.unit.building import T0, DeadRanker, RowRanker, at, event, folded, item
+from tests.unit.online.records import feedback, shown
 from tests.unit.shop import Shop
 
 
@@ -188,3 +191,51 @@ def test_more_probabilities_than_candidates_are_padding() -> None:
     prepared = made.recommender.prepare(made.ask("rerank", items=["i1"]))
     p = np.full((9, 3), 0.5, np.float32)
     assert len(made.recommender.slate(prepared, p, "m", None, T0).items) == 1
+
+
+def learned(*clicked: str) -> Scorer:
+    """What a learner publishes after many clicks on these items."""
+    learner = Learner("ranker")
+    for number in range(300):
+        names = [*clicked, f"i{number % 30}"]
+        items = [shown(name, n, 0.1, name in clicked, category="c") for n, name in enumerate(names)]
+        learner.take(feedback(items, number))
+    return Scorer(learner.snapshot())
+
+
+def listened(made: Shop, ranker: Ranker | None, scorer: Scorer | None) -> Slate:
+    retriever = made.recommender.retriever
+    made.recommender = Recommender(made.catalogue, made.counters, retriever, ranker, 0.1, scorer=lambda: scorer)
+    (slate,) = slates(made, made.ask(state=VIEWER, k=5))
+    return slate
+
+
+def test_clicks_that_were_learned_bring_an_item_up_and_the_slate_says_who_had_a_say() -> None:
+    made = shop()
+    before = listened(made, RowRanker(), None)
+    last = before.items[-1].item_id
+    after = listened(made, RowRanker(), learned(last))
+    place = [one.item_id for one in after.items].index(last)
+    assert place < len(before.items) - 1
+    assert after.items[place].score > before.items[-1].score
+    assert after.items[place].p == before.items[-1].p  # as the ranker said
+    assert (after.served_by, after.model, after.online) == ("triton", before.model, 1)
+
+
+def test_without_a_ranker_the_online_model_decides_if_there_is_one() -> None:
+    made = shop()
+    slate = listened(made, DeadRanker(), learned("i7"))
+    assert (slate.served_by, slate.model, slate.online) == ("online", None, 1)
+    assert slate.because == "ranker/7 did not answer within 100 ms"
+    assert slate.items[0].item_id == "i7"
+    assert all(one.p is None and 0 <= one.score <= 1 for one in slate.items)
+
+
+def test_without_a_snapshot_a_slate_doesnt_know_of_the_online_model() -> None:
+    assert b"online" not in encode(listened(shop(), RowRanker(), None))
+
+
+def test_with_one_snapshot_the_same_request_gets_the_same_slate() -> None:
+    made = shop()
+    scorer = learned("i7")
+    assert listened(made, RowRanker(), scorer) == listened(shop(), RowRanker(), scorer)

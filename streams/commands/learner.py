@@ -1,0 +1,15 @@
+"""`streamrank learner`: the process that learns from feedback, until SIGTERM. One a model."""
+
+import click
+
+from streams.commands.options import with_settings
+from streams.online.process import run
+from streams.settings import Settings
+
+
+@click.command()
+@with_settings
+@click.option("--anew", is_flag=True, help="Forget what was learned, and begin at the start of the log.")
+def learner(settings: Settings, anew: bool) -> None:
+    """Learn from every record of feedback, and publish snapshots that workers score with, until SIGTERM or Ctrl-C."""
+    run(settings, anew)
