@@ -1,28 +1,36 @@
-"""The HTTP side of a worker, on loopback: `/metrics` for Prometheus, `/livez` and `/readyz` for the orchestrator.
+"""The HTTP side of a process, on loopback: `/metrics` for Prometheus, `/livez` and `/readyz` for the orchestrator.
 
-Alive means: either nothing waits, or something was applied lately, or a server is away and the worker waits for it.
+Alive means: either nothing waits, or something was applied lately, or a server is away and the process waits for it.
 """
 
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from socketserver import ThreadingMixIn
-from typing import Any
+from typing import Any, Protocol
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from prometheus_client import make_wsgi_app
+from prometheus_client import CollectorRegistry, make_wsgi_app
 
 from streams.errors import Misuse
-from streams.metrics import Metrics
 
 STALLED_S = 60.0
 """Records wait and none was applied for so long: the worker hangs and should be killed."""
 
 
+class Observed(Protocol):
+    """What health is judged by, see `Metrics`."""
+
+    registry: CollectorRegistry
+    progress: int
+    is_waiting: bool
+    is_assigned: bool
+
+
 class Liveness:
     """Judges from the lag and the progress whether the worker hangs."""
 
-    def __init__(self, metrics: Metrics, lags: Callable[[], Mapping[int, int]], clock: Callable[[], float]) -> None:
+    def __init__(self, metrics: Observed, lags: Callable[[], Mapping[int, int]], clock: Callable[[], float]) -> None:
         self._metrics = metrics
         self._lags = lags
         self._clock = clock
@@ -50,7 +58,7 @@ class _Quiet(WSGIRequestHandler):
 class HealthServer:
     """Serves metrics and health on 127.0.0.1 from a thread of its own; port 0 takes a free one."""
 
-    def __init__(self, port: int, metrics: Metrics, lags: Callable[[], Mapping[int, int]]) -> None:
+    def __init__(self, port: int, metrics: Observed, lags: Callable[[], Mapping[int, int]]) -> None:
         self._metrics = metrics
         self._liveness = Liveness(metrics, lags, time.monotonic)
         self._prometheus = make_wsgi_app(metrics.registry)

@@ -11,6 +11,7 @@ import logging
 import signal
 import time
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
@@ -19,8 +20,10 @@ from streams.contracts.models import encode as encode_said
 from streams.contracts.slates import decode_feedback
 from streams.contracts.topics import FEEDBACK
 from streams.errors import BadEvent, Misuse, Unreachable
+from streams.health import HealthServer
 from streams.kafka_admin import check_topics, topic_ids
 from streams.online.learner import Learner
+from streams.online.metrics import LearnerMetrics
 from streams.online.saved import Saved
 from streams.online.snapshot import decode, encode
 from streams.online.versions import Versions
@@ -62,9 +65,10 @@ async def _run(settings: Settings, anew: bool) -> None:
         learner = await _learner(versions, settings.triton_model, anew)
         learner.read_from(topic_id)
         process = LearnerProcess(settings, versions, learner)
-        log.info("learner ready", extra={"model": learner.model, "version": learner.version, **learner.counts})
         try:
-            await process.work(stop)
+            with process.health():
+                log.info("learner ready", extra={"model": learner.model, "version": learner.version, **learner.counts})
+                await process.work(stop)
         finally:
             process.close()
     finally:
@@ -86,6 +90,7 @@ class LearnerProcess:
         self._topic = settings.topic(FEEDBACK)
         self._versions = versions
         self._learner = learner
+        self._metrics = LearnerMetrics(learner)
         self._writer = uuid.uuid4().hex
         self._published_s = self._told_s = time.monotonic()
         self._dirty = self._in_doubt = False
@@ -112,6 +117,28 @@ class LearnerProcess:
         """Leave Kafka."""
         self._consumer.close()
 
+    @contextlib.contextmanager
+    def health(self) -> Iterator[None]:
+        """Answer for metrics and health, if the settings say where."""
+        if self._settings.metrics_port is None:
+            yield
+            return
+        server = HealthServer(self._settings.metrics_port, self._metrics, self._lags)
+        server.start()
+        log.info("metrics", extra={"address": f"127.0.0.1:{server.port}"})
+        try:
+            yield
+        finally:
+            server.stop()
+
+    def _lags(self) -> dict[int, int]:
+        """Return how many messages of each partition wait, as far as is known."""
+        found = {}
+        for partition in range(self._settings.partitions):
+            low, high = self._consumer.get_watermark_offsets(TopicPartition(self._topic, partition), cached=True)
+            found[partition] = max(0, high - max(low, self._learner.next_offset(partition)))
+        return found
+
     def _learn(self, message: Message) -> None:
         if message.error() is not None:
             log.warning("Kafka", extra={"reason": message.error().str()})
@@ -125,20 +152,21 @@ class LearnerProcess:
             self._learner.refuse(partition, offset)
         else:
             self._learner.learn(record, partition, offset)
+        self._metrics.progress += 1
         self._dirty = True
 
     async def _publish(self, stop: asyncio.Event) -> None:
         """Store a version, however long Redis is away, and tell of it."""
-        waiting = False
         while not stop.is_set():
             try:
                 await self._store()
                 break
             except Unreachable as exc:
-                if not waiting:
+                if not self._metrics.is_waiting:
                     log.error("waiting, nothing is lost", extra={"reason": str(exc)})
-                waiting = True
+                self._metrics.is_waiting = True
                 await asyncio.sleep(RETRY_S)
+        self._metrics.is_waiting = False
         if self._learner.found or time.monotonic() - self._told_s >= TELL_S:
             await asyncio.to_thread(self._tell)
 
