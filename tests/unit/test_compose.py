@@ -48,8 +48,8 @@ def test_commands_are_verbs_of_the_command_line(name: str) -> None:
     command.make_context(name, words)
 
 
-def test_there_is_a_worker_and_something_that_makes_the_topics() -> None:
-    assert [SERVICES[name]["command"] for name in verbs] == [["topics", "create"], ["worker"]]
+def test_there_are_a_worker_a_learner_and_something_that_makes_the_topics() -> None:
+    assert [SERVICES[name]["command"] for name in verbs] == [["topics", "create"], ["worker"], ["learner"]]
     assert "worker" in VERBS
 
 
@@ -187,7 +187,8 @@ def test_long_running_services_have_health_checks_and_one_shots_end() -> None:
             ends = SERVICES[other]["restart"] == "no"
             assert wanted["condition"] == ("service_completed_successfully" if ends else "service_healthy"), name
     port = COMPOSE["x-settings"]["STREAMRANK_METRICS_PORT"]
-    assert f":{port}/livez" in SERVICES["worker"]["healthcheck"]["test"][-1]
+    for name in ("worker", "learner"):
+        assert f":{port}/livez" in SERVICES[name]["healthcheck"]["test"][-1]
 
 
 def test_redis_keeps_everything_and_triton_is_asked_for_what_the_workers_use() -> None:
