@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from benchmarks import backfill, explore, ingest, latency, simulate, store, swap
+from benchmarks import backfill, drift, explore, ingest, latency, learner, simulate, store, swap
 from benchmarks.report import Section, as_json, machine, show
 from streams.embedded.stack import Addresses, Stack
 from streams.errors import StreamrankError
@@ -24,7 +24,7 @@ Measure = Callable[[Path, str], list[Section]]
 """From a folder of its own, and the command that repeats it."""
 
 
-def suites(seconds: float, swaps: int, plot: Path | None) -> dict[str, Measure]:
+def suites(seconds: float, swaps: int, plot: Path | None, data: Path | None) -> dict[str, Measure]:
     """Return what can be measured, by name."""
     return {
         "latency": _on_stack(lambda at, folder, command: latency.measure(at, folder, seconds, command)),
@@ -34,6 +34,8 @@ def suites(seconds: float, swaps: int, plot: Path | None) -> dict[str, Measure]:
         "simulate": simulate.measure,
         "explore": lambda folder, command: explore.measure(command, plot),
         "swap": lambda folder, command: swap.measure(folder, command, swaps),
+        "learner": lambda folder, command: learner.measure(data, command),
+        "drift": lambda folder, command: drift.measure(command),
     }
 
 
@@ -51,22 +53,28 @@ def _on_stack(measure: Callable[[Addresses, Path, str], list[Section]]) -> Measu
 @click.argument(
     "suite",
     required=False,
-    type=click.Choice(["latency", "ingest", "store", "backfill", "simulate", "explore", "swap"]),
+    type=click.Choice(["latency", "ingest", "store", "backfill", "simulate", "explore", "swap", "learner", "drift"]),
 )
 @click.option("--seconds", default=20.0, show_default=True, type=click.FloatRange(1), help="Length of a paced run.")
 @click.option("--swaps", default=100, show_default=True, type=click.IntRange(1), help="Of the ranker, in suite swap.")
 @click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="SVG of suite explore.")
+@click.option(
+    "--data", type=click.Path(path_type=Path, file_okay=False), help="Folder of Open Bandit's files, for suite learner."
+)
 @click.option("--json", "path", type=click.Path(path_type=Path, dir_okay=False), help="Write the figures here, too.")
-def main(suite: str | None, seconds: float, swaps: int, plot: Path | None, path: Path | None) -> None:
+def main(
+    suite: str | None, seconds: float, swaps: int, plot: Path | None, data: Path | None, path: Path | None
+) -> None:
     """Measure latency and throughput beside their floors."""
     configure("text", 40)
     console = Console(stderr=False)
     facts = machine()
     console.print(f"{facts['cores']} cores ({facts['cpu']}), {facts['ram_gib']} GiB, load {facts['load_1_min']}")
     sections: list[Section] = []
-    for name, measure in suites(seconds, swaps, plot).items():
+    for name, measure in suites(seconds, swaps, plot, data).items():
         if suite in (None, name):
             options = {"latency": f" --seconds {seconds:g}", "swap": f" --swaps {swaps}"}
+            options |= {"learner": f" --data {data}"} if data else {}
             command = f"python -m benchmarks {name}" + options.get(name, "")
             for section in _measured(name, measure, command):
                 show(console, section)

@@ -41,7 +41,7 @@ class Numbers(Struct, frozen=True, kw_only=True):
     alone: Linear
     items: Kept | None = None
     categories: Kept | None = None
-    shares: tuple[float, ...] = blend.EVEN
+    shares: tuple[float, ...] = blend.PRIOR
 
 
 NOTHING = Numbers(calibrated=click.calibrated(), alone=click.alone())

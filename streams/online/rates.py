@@ -75,8 +75,8 @@ class Rates:
     def residuals(self) -> tuple[NDArray[np.uint64], NDArray[np.float64]]:
         """Return ids (N,), ascending, and their residuals (N,)."""
         ids = np.fromiter(self._sums, np.uint64, len(self._sums))
-        order = np.argsort(ids)
-        return ids[order], np.fromiter(map(self.residual, ids[order].tolist()), np.float64, len(ids))
+        order, with_evidence = np.argsort(ids), self._pairs().reshape(-1, 2) + self._evidence()
+        return ids[order], np.log(with_evidence[:, 0] / with_evidence[:, 1])[order]
 
     def _evidence(self) -> float:
         return float(EVIDENCE * 2.0 ** ((self._now_ms - self._origin_ms) / HALF_LIFE_MS))
