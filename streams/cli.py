@@ -30,7 +30,7 @@ class Verb:
 
 
 VERBS = {
-    "up": Verb("up:up", "Start the embedded stack and a worker, until Ctrl-C."),
+    "up": Verb("up:up", "Start the embedded stack, a worker and a learner, until Ctrl-C."),
     "demo": Verb("demo:demo", "Show the whole system on real data."),
     "worker": Verb("worker:worker", "Run one worker of a real deployment."),
     "learner": Verb("learner:learner", "Learn from feedback as it comes, for all workers."),

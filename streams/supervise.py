@@ -30,12 +30,14 @@ POLL_S = 0.1
 class SupervisedWorker:
     """One worker with these environment variables, whose log is `run_dir`/worker.log; a context manager."""
 
-    def __init__(self, run_dir: Path, environment: Mapping[str, str]) -> None:
+    def __init__(self, run_dir: Path, environment: Mapping[str, str], verb: str = "worker") -> None:
+        """`verb` may be another one that answers for its health as a worker does; it names the log, too."""
         self.port = free_port()
-        self.log = run_dir / "worker.log"
+        self.log = run_dir / f"{verb}.log"
+        self._verb = verb
         self._environment = environment
         self._run_dir = run_dir
-        self._lock_fd = os.open(run_dir / "worker.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._lock_fd = os.open(run_dir / f"{verb}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._guard = Guard(self._lock_fd)
         self._child: Child | None = None
         self._wait_s = WAIT_FIRST_S
@@ -61,7 +63,7 @@ class SupervisedWorker:
 
     def start(self) -> None:
         """Start it; returns at once."""
-        command = (sys.executable, "-m", "streams.cli", "worker")
+        command = (sys.executable, "-m", "streams.cli", self._verb)
         self.port = free_port(self.port)  # somebody may have taken it while the worker was gone
         environment = {**self._environment, "STREAMRANK_METRICS_PORT": str(self.port)}
         self._started_s = time.monotonic()
@@ -83,12 +85,12 @@ class SupervisedWorker:
         code, self._child = self._child.bury(), None
         again = code < 0 or code == EXIT_UNEXPECTED or (code == EXIT_SENTENCE and self._was_ready)
         if not again:
-            raise StackFailed(f"the worker ended with {code}: {self.last_words()}")
+            raise StackFailed(f"the {self._verb} ended with {code}: {self.last_words()}")
         if now - self._started_s > CALM_S:
             self._wait_s = WAIT_FIRST_S
         self._due_s = now + self._wait_s
         why = f": {self.last_words()}" if code == EXIT_SENTENCE else f"; see {self.log}"
-        said = f"the worker ended with {code} and starts again in {self._wait_s:g} s{why}"
+        said = f"the {self._verb} ended with {code} and starts again in {self._wait_s:g} s{why}"
         self._wait_s = min(self._wait_s * 2, WAIT_MOST_S)
         return said
 
@@ -103,7 +105,7 @@ class SupervisedWorker:
             meanwhile()
             self.check()
             if time.monotonic() > deadline:
-                raise StackFailed(f"the worker is not ready after {timeout_s:g} s; see {self.log}")
+                raise StackFailed(f"the {self._verb} is not ready after {timeout_s:g} s; see {self.log}")
             time.sleep(POLL_S)
         self._was_ready = True
 

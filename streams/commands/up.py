@@ -1,10 +1,11 @@
-"""`streamrank up`: the embedded stack and a worker on this machine, until Ctrl-C."""
+"""`streamrank up`: the embedded stack, a worker and a learner on this machine, until Ctrl-C."""
 
 import json
 import os
 import signal
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +45,9 @@ SETTINGS_FILE = "streamrank.toml"
     default=SHIPPED_MODELS,
     help="Folder of models to serve instead of those that come with Streamrank.",
 )
-def up(config: Path | None, run_dir: Path, models: Path) -> None:
-    """Start Kafka, Redis, Triton and a worker on this machine, until Ctrl-C."""
+@click.option("--learner/--no-learner", "learns", default=True, help="Learn from feedback, too; on by default.")
+def up(config: Path | None, run_dir: Path, models: Path, learns: bool) -> None:
+    """Start Kafka, Redis, Triton, a worker and a learner on this machine, until Ctrl-C."""
     configure("text")
     console = Console()
     stop = threading.Event()
@@ -58,16 +60,20 @@ def up(config: Path | None, run_dir: Path, models: Path) -> None:
         write_settings(run_dir / SETTINGS_FILE, environment)
         if config is not None:
             environment[ENV_PREFIX + "CONFIG"] = str(config.absolute())
-        with SupervisedWorker(stack.run_dir, _own_variables() | environment) as worker:
-            worker.start()
-            worker.await_ready(READY_S, meanwhile=lambda: _raise_if(stop))
-            _say_ready(console, worker, run_dir / SETTINGS_FILE)
+        with ExitStack() as running:
+            names = ["worker", *(["learner"] if learns else [])]
+            variables = _own_variables() | environment
+            processes = [running.enter_context(SupervisedWorker(stack.run_dir, variables, name)) for name in names]
+            for process in processes:
+                process.start()
+            for process in processes:
+                process.await_ready(READY_S, meanwhile=lambda: _raise_if(stop))
+            _say_ready(console, processes, run_dir / SETTINGS_FILE)
             while not stop.wait(0.2):
                 for restart in stack.check():
                     console.print(f"[yellow]{restart.name} was started again: {restart.because}; {restart.lost}[/]")
                     create_topics(settings)
-                said = worker.check()
-                if said:
+                for said in filter(None, [process.check() for process in processes]):
                     console.print(f"[yellow]{said}[/]")
             console.print("stopping")
 
@@ -106,7 +112,9 @@ def _raise_if(stop: threading.Event) -> None:
         raise KeyboardInterrupt
 
 
-def _say_ready(console: Console, worker: SupervisedWorker, settings_file: Path) -> None:
+def _say_ready(console: Console, processes: Sequence[SupervisedWorker], settings_file: Path) -> None:
     console.print(f"In a second terminal: streamrank doctor --config {settings_file}", soft_wrap=True, highlight=False)
-    console.print(f"worker log: {worker.log}, metrics: http://127.0.0.1:{worker.port}/metrics", soft_wrap=True)
-    console.print("[green]ready[/]: Kafka, Redis, Triton and a worker; Ctrl-C ends them.")
+    for process in processes:
+        console.print(f"{process.log}, metrics: http://127.0.0.1:{process.port}/metrics", soft_wrap=True)
+    names = " and ".join(f"a {process.log.stem}" for process in processes)
+    console.print(f"[green]ready[/]: Kafka, Redis, Triton, {names}; Ctrl-C ends them.")

@@ -78,22 +78,25 @@ def test_up_starts_a_killed_worker_again_and_leaves_nothing_behind(models: Path,
         wait_until(lambda: "ready" in output.read_text() or supervisor.poll() is not None, 90, "the stack")
         assert verb("doctor", "--config", str(run_dir / "streamrank.toml"), env=env).returncode == 0
         first = _worker_of(supervisor.pid)
+        learner = _worker_of(supervisor.pid, "learner")
         os.kill(first, signal.SIGKILL)
         wait_until(lambda: _placed(run_dir) == 2, 60, "another worker")
         second = _worker_of(supervisor.pid)
         assert second != first
+        assert _worker_of(supervisor.pid, "learner") == learner
         supervisor.send_signal(signal.SIGINT)
         assert supervisor.wait(30) == 0
         assert not running(second)
+        assert not running(learner)
     finally:
         supervisor.kill()
         supervisor.wait()
 
 
-def _worker_of(supervisor: int) -> int:
-    """Return the child of the supervisor that is a worker."""
+def _worker_of(supervisor: int, name: str = "worker") -> int:
+    """Return the child of the supervisor that runs this verb."""
     children = Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()
-    (found,) = [int(pid) for pid in children if b"\0worker\0" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    (found,) = [int(pid) for pid in children if f"\0{name}\0".encode() in Path(f"/proc/{pid}/cmdline").read_bytes()]
     return found
 
 
