@@ -81,9 +81,26 @@ class Distillation:
     A higher temperature makes more of what the teacher thinks of candidates that it ranks low.
     """
 
-    teacher: Literal["ensemble", "sequence", "student"] = "ensemble"
+    teacher: Literal["ensemble", "sequence", "slices", "student"] = "ensemble"
     alpha: Share = 0.0
     temperature: Annotated[float, Meta(gt=0, le=100)] = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Teaching:
+    """How the sequence teachers learn: cross-entropy over all items, `masked_epochs` of hidden ones before.
+
+    The time of the lists is cut into `slices`; each later one goes on from the one before for `later_epochs`. More
+    slices: fresher teachers, for that many trainings more.
+    """
+
+    epochs: Count = 30
+    masked_epochs: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
+    slices: Annotated[int, Meta(ge=1, le=1_000)] = 4
+    later_epochs: Count = 6
+    batch_rows: Count = 128
+    learning_rate: Rate = 2e-3
+    weight_decay: Share = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +113,7 @@ class Recipe:
     pretraining: Pretraining = field(default_factory=Pretraining)
     fit: Fit = field(default_factory=Fit)
     distillation: Distillation = field(default_factory=Distillation)
+    teaching: Teaching = field(default_factory=Teaching)
 
 
 def read_recipe(overrides: Sequence[str] = (), file: Path | None = None, *, seed: int = 1) -> Recipe:

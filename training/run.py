@@ -6,19 +6,21 @@ streamrank train --log runs/complete-journey --split 2017-11-01T00:00Z --min-cou
 What is learned from is what the protocol teaches, so what it predicts afterwards was never seen.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from inference.onnx_ranker import OnnxRanker
 from streams.errors import BadModel
+from streams.evaluation.base import Signal
 from streams.evaluation.intervals import Paired, paired
 from streams.evaluation.metrics import measure
 from streams.evaluation.protocols import Chosen
 from streams.evaluation.run import Asked, Outcome
 from streams.evaluation.simulation import Simulation, simulate
 from streams.settings import Settings
+from training.clean import Cleaner
 from training.dataset import Dataset, build
 from training.distil import taught
 from training.export import export
@@ -31,7 +33,7 @@ from training.search import search
 from training.splits import VALIDATION
 from training.student_file import STUDENT_FILE, save_student
 from training.teacher import judged
-from training.teachers import TEACHERS
+from training.teachers import TEACHERS, School
 
 Progress = Callable[[str, int | None], None]
 """Told what is going on, and where there is a count, how far it is."""
@@ -83,7 +85,8 @@ def learn(
     dataset = build(lesson, work, job.settings, recipe, processes=job.asked.processes, progress=progress)
     teacher: dict[str, Any] = {}
     if recipe.distillation.alpha:
-        dataset, teacher = _taught(dataset, work / "taught", recipe, lambda line: progress(line, None))
+        school = School(dataset, _signals(lesson, recipe), recipe, lambda line: progress(line, None))
+        dataset, teacher = _taught(school, work / "taught")
     watch = Watch(lambda line: progress(line, None), scalars, dataset.folder / FIT_FOLDER)
     fitted = fit(dataset, recipe, watch)
     save_student(fitted.student, work / STUDENT_FILE)
@@ -107,16 +110,20 @@ def searched(
     return search(dataset, recipe, trials, lambda line: progress(line, None))
 
 
-def _taught(
-    dataset: Dataset, out: Path, recipe: Recipe, progress: Callable[[str], None]
-) -> tuple[Dataset, dict[str, Any]]:
+def _signals(lesson: Lesson, recipe: Recipe) -> Callable[[], Iterator[Signal]]:
+    """Return what gives the signals that lists were made of, in order."""
+    cleaner = Cleaner.survey(lesson.entries(), recipe.cleaning)
+    return lambda: (one for _, one in cleaner.signals(lesson.entries()))
+
+
+def _taught(school: School, out: Path) -> tuple[Dataset, dict[str, Any]]:
     """Return the data set with a teacher's word, and who that was."""
-    teacher = TEACHERS[recipe.distillation.teacher](dataset, recipe, progress)
-    lists = dataset.whole(VALIDATION)
+    teacher = TEACHERS[school.recipe.distillation.teacher](school)
+    lists = school.dataset.whole(VALIDATION)
     good = judged(teacher.logits(lists), lists)
-    progress(f"teacher {teacher.name}: validation ndcg@{TOP} {good:.4f}")
+    school.progress(f"teacher {teacher.name}: validation ndcg@{TOP} {good:.4f}")
     said = {"name": teacher.name, "validation_ndcg": round(good, 4)}
-    return taught(dataset, teacher, out, progress), {"teacher": said}
+    return taught(school.dataset, teacher, out, school.progress), {"teacher": said}
 
 
 def train(

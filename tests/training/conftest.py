@@ -13,7 +13,7 @@ import torch
 from tests.unit.building import settings
 from training.dataset import Dataset, build
 from training.lesson import Lesson
-from training.recipe import Fit, Limits, Pretraining, Recipe
+from training.recipe import Fit, Limits, Pretraining, Recipe, Teaching
 
 USERS, ITEMS, WEEKS = 30, 80, 14
 DAY_MS = 86_400_000
@@ -24,6 +24,7 @@ RECIPE = Recipe(
     limits=LIMITS,
     pretraining=Pretraining(epochs=2, places=20_000, negatives=64),
     fit=Fit(epochs=4, batch_lists=8, learning_rate=5e-3),
+    teaching=Teaching(epochs=2, slices=2, later_epochs=1, batch_rows=32),
 )
 Event = dict[str, Any]
 torch.set_num_threads(1)  # as `fit` does: sums are the same each time, and so small are faster

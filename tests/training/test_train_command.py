@@ -4,7 +4,7 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import numpy as np
 import pytest
@@ -18,11 +18,16 @@ from streams.evaluation.log import Log
 from streams.evaluation.protocols import PROTOCOLS, Chosen
 from streams.evaluation.run import Asked
 from tests.training.conftest import DAY_MS, FIRST_MS, LIMITS, RECIPE, USERS, WEEKS, Event, shop, write_log
+from tests.training.test_sequence_slices import signals
 from tests.unit.building import settings
 from training.dataset import Dataset
+from training.lists import part
 from training.manifest import golden
+from training.recipe import Distillation
+from training.sequence_slices import cuts_of
 from training.student_file import STUDENT_FILE, load_student
-from training.teachers import TEACHERS
+from training.teacher import Ensemble
+from training.teachers import TEACHERS, School
 
 SPLIT_MS = FIRST_MS + (WEEKS - 2) * 7 * DAY_MS
 
@@ -175,16 +180,33 @@ def test_distill_trains_a_teacher_and_says_who_it_was(
     assert load_student(tmp_path / "work" / "lists" / STUDENT_FILE)
 
 
-def test_every_teacher_is_one_and_none_knows_the_answers(dataset: Dataset) -> None:
-    """The sequences after the lists begin are changed, and with them nothing of what a teacher says."""
-    assert set(TEACHERS) == set(distilling.TEACHERS)
+def test_every_teacher_has_a_name_for_the_command() -> None:
+    assert set(TEACHERS) == set(distilling.TEACHERS) == set(get_args(get_type_hints(Distillation)["teacher"]))
+
+
+@pytest.mark.parametrize("name", ["student", "sequence", "slices"])
+def test_no_teacher_knows_the_answers_of_the_first_lists(name: str, dataset: Dataset, log: Path) -> None:
+    """What came after the lists begin is changed, and with it nothing of what a teacher says of these."""
+    lists = dataset.whole("train")
+    begin_ms, cut_ms, _ = cuts_of(dataset, RECIPE.teaching.slices)
+    first = part(lists, np.flatnonzero(lists.at_ms < cut_ms))
     later = dataset.sequences.items.copy()
     for start, early, end in zip(
         dataset.sequences.offsets, dataset.sequences.early, dataset.sequences.offsets[1:], strict=False
     ):
         later[start + early : end] = later[start + early : end][::-1]
     other = replace(dataset, sequences=replace(dataset.sequences, items=later))
-    lists = dataset.whole("train")
-    for name in ("student", "sequence"):
-        one, two = (TEACHERS[name](data, RECIPE, lambda line: None).logits(lists) for data in (dataset, other))
-        assert np.array_equal(one, two), name
+    one, two = (
+        TEACHERS[name](School(data, lambda ms=ms: signals(log, ms), RECIPE)).logits(first)  # type: ignore[misc]
+        for data, ms in ((dataset, None), (other, begin_ms))
+    )
+    assert np.array_equal(one, two)
+
+
+def test_an_ensemble_listens_to_its_members(dataset: Dataset, log: Path) -> None:
+    lists, told = dataset.whole("validation"), list[str]()
+    made = TEACHERS["ensemble"](School(dataset, lambda: signals(log), RECIPE, told.append))
+    assert isinstance(made, Ensemble)
+    assert [one.name for one in made.members] == ["student", "sequence"]
+    assert any(line.startswith("ensemble: student ") for line in told)
+    assert made.logits(lists).shape == (len(lists.item_ids), 3)
