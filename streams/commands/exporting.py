@@ -96,6 +96,25 @@ def encoder(
     write_json(json_file, {"path": str(path), "bytes": size})
 
 
+@export.command()
+@click.argument("checkpoint", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--out", type=click.Path(path_type=Path), default=Path("runs/models/teacher"), show_default=True)
+@_VERSION
+@_INT8
+@json_option
+def teacher(checkpoint: Path, out: Path, version: int, int8: bool, json_file: Path | None) -> None:
+    """Export the cross-encoder of CHECKPOINT, a folder that CrossEncoder.save wrote, as an ONNX file."""
+    try:
+        from training.cross_encoder import load_cross_encoder
+        from training.export_teacher import export_teacher
+    except ModuleNotFoundError as exc:
+        raise _missing(exc) from exc
+    path = export_teacher(load_cross_encoder(checkpoint), out, version, int8=int8)
+    size = (path / "model.onnx").stat().st_size
+    Console().print(f"{path}: {size / 1e6:,.1f} MB", soft_wrap=True)
+    write_json(json_file, {"path": str(path), "bytes": size})
+
+
 def _show(report: "Report") -> None:
     console = Console()
     for line in report.lines():
