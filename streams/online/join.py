@@ -8,6 +8,7 @@ few slates, so that no batch publishes without bound; what is due and not closed
 
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
+from math import inf
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -61,12 +62,15 @@ class Join:
         self._stored = iter(waiting)
         self._fresh: deque[Due] = deque()
         self._head: Due | None = None
+        self._due_ms: float = 0
+        """No slate closes before the watermark is past this: most records have no more to do with it."""
         self._sequence = 0
 
     def step(self, step: Step, served: Ledger | None) -> None:
         """Take in the next record; `served` is the slate that it caused."""
         self._sequence = 0
-        self._close_due(step)
+        if step.watermark_ms > self._due_ms:
+            self._close_due(step)
         event = step.event
         if event is not None and (event.request_id is not None or self._of(event.user_id)):
             self._take(step, event)
@@ -88,11 +92,13 @@ class Join:
         self._waiting.update(self.opened, {**self._loaded, **self.changed})
 
     def _close_due(self, step: Step) -> None:
+        due = self._next()
         for _ in range(step.closes):
-            due = self._next()
             if due is None or due.close_ms >= step.watermark_ms:
-                return
+                break
             self._close(step, due.slate_id, due.user_id)
+            due = self._next()
+        self._due_ms = inf if due is None else due.close_ms
 
     def _next(self) -> Due | None:
         """Return the slate that closes next, of those that are still open."""
@@ -168,6 +174,7 @@ class Join:
         self.opened[ledger.slate_id] = due
         self.changed[ledger.slate_id] = ledger
         self._fresh.append(due)
+        self._due_ms = min(self._due_ms, due.close_ms)
 
     def _close_early(self, step: Step, user_id: str, keep: int) -> None:
         """Close all slates of a user but the latest `keep`."""

@@ -79,15 +79,15 @@ def on_trial(office: Office, folder: Path) -> None:
 )
 def test_a_canary_is_judged_by_itself(office: Office, tmp_path: Path, clicks: float, state: str, champion: int) -> None:
     on_trial(office, tmp_path)
+    models = Reader(office.settings, "models")
     with referee(office.settings, 0.3):
         wait_until(lambda: shown(office, tmp_path)["trial"], 30, "the trial to begin")
         publish(office.settings, "feedback", slates(4_000, clicks))
-        wait_until(lambda: office.lineup().canary is None, 60, "the end of the trial")
+        told = models.until(lambda got: any(event["who"] == "canary" for event in got), 60, "the word")
     lineup = office.lineup()
     assert lineup.champion == champion
     assert lineup.versions[2].state == state
     assert lineup.versions[2].metrics["canary slates"] >= 200
-    told = Reader(office.settings, "models").until(lambda got: any(e["who"] == "canary" for e in got), 20, "the word")
     (event,) = (e for e in told if e["who"] == "canary" and e["version"] == 2)
     assert (event["from"], event["to"]) == ("canary", state)
     assert "clicks" in event["why"]
