@@ -15,6 +15,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from streams.contracts.slates import Feedback, decode_feedback
 from streams.contracts.topics import FEEDBACK
 from streams.errors import BadEvent, Misuse, StreamrankError, Unreachable
+from streams.rollout.announce import announce
 from streams.rollout.comparison import Rules, Verdict
 from streams.rollout.desk import Desk
 from streams.rollout.lineup import Lineup
@@ -46,10 +47,13 @@ class Referee:
 
     async def run(self) -> None:
         """Watch until cancelled; servers that are away are waited for."""
-        away = False
+        away = told = False
         try:
             while True:
                 try:
+                    if not told:  # what one that ended in the middle had done
+                        await announce(self._pointer, self._settings)
+                        told = True
                     if await self.look() is None:
                         await asyncio.sleep(LOOK_S)
                     away = False

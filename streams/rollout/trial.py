@@ -56,7 +56,10 @@ class Trial:
         self.offsets[partition] = offset + 1
         if record is None:
             return
-        number = tuple(map(int, record.feedback_id.split("-")))
+        try:
+            number = tuple(map(int, record.feedback_id.split("-")))
+        except ValueError:  # none of ours
+            return
         if number <= self._last.get(partition, ()):
             return
         self._last[partition] = number

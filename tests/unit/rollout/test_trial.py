@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from msgspec import structs
+
 from streams.contracts.slates import Feedback, Shown
 from streams.rollout.canary import is_served
 from streams.rollout.comparison import CANARY, CHAMPION
@@ -46,6 +48,13 @@ def test_a_canary_that_does_not_answer_is_judged_for_what_stood_in() -> None:
     trial = Trial(ARMS, {0: 0})
     trial.take(0, 0, record(0, OURS, None))
     assert counts(trial) == [[0, 0, 0], [1, 0, 0]]
+
+
+def test_what_is_not_of_the_join_is_passed_over() -> None:
+    trial = Trial(ARMS, {0: 0})
+    trial.take(0, 0, structs.replace(record(0, OURS, "ranker/2"), feedback_id="mine"))
+    assert counts(trial) == [[0, 0, 0], [0, 0, 0]]
+    assert trial.offsets == {0: 1}
 
 
 def test_what_was_served_before_the_trial_is_left_out() -> None:
