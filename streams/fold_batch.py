@@ -206,7 +206,7 @@ class PartitionBatch:
             self._stats["pushes_shed"] += 1
             return
         self.pushed[user] = decoded.at_ms
-        self._ask(decoded, ev.Request(user_id=user, request_id="push"), None)
+        self._ask(decoded, ev.Request(user_id=user, request_id="push", context=event.context), None)
 
     def _requested(self, decoded: Decoded, request: ev.Request, now_ms: int) -> None:
         if request.deadline_ms is not None and request.deadline_ms < now_ms:

@@ -66,7 +66,7 @@ def test_the_pages_of_a_worker(metrics: Metrics) -> None:
         assert page(server.port, "/readyz")[0] == 200
         assert page(server.port, "/livez") == (200, "alive\n")
         batch = {3: [Record(3, 0, b"k", b"v", 0)]}
-        metrics.batch(batch, Outcome({}, {}, {3: None}, {"applied": 1, "slates_popular": 2}), 0.1)
+        metrics.batch(batch, Outcome({}, {}, {3: None}, {"applied": 1, "slates_popular": 2, "feedback_late": 3}), 0.1)
         metrics.published(0.2)
         _, text = page(server.port, "/metrics")
     finally:
@@ -75,6 +75,7 @@ def test_the_pages_of_a_worker(metrics: Metrics) -> None:
         'streamrank_consumer_lag{partition="3"} 7.0',
         'streamrank_events_total{outcome="applied"} 1.0',
         'streamrank_slates_total{served_by="popular"} 2.0',
+        'streamrank_feedback_total{outcome="late"} 3.0',
         "streamrank_fenced_commits_total 1.0",
         'streamrank_batch_seconds_count{stage="run"} 1.0',
     ):

@@ -9,6 +9,7 @@ import pytest
 
 from inference.ranker import Ranked, RankerInputs
 from inference.tensors import HEADS
+from streams import fold_batch
 from streams.online.join import CLOSED_BY_RECORD, CLOSED_BY_TICK, MAX_MISSED, MAX_OPEN
 from tests.unit.building import RowRanker, at, wire
 from tests.unit.online.joining import ITEMS, WINDOW_MIN, K, Shop, ask, of, outcomes
@@ -201,12 +202,12 @@ async def test_impressions_say_what_was_seen() -> None:
 @scenario
 async def test_a_pushed_slate_is_named_by_its_own_id() -> None:
     shop = await Shop.open(push_on=frozenset({"search"}), push_every_ms=0)
-    await shop.send(wire("search", at_ms=at(0), query="thing"))
+    await shop.send(wire("search", at_ms=at(0), query="thing", context={"device": "ios"}))
     (slate,) = shop.slates
     await shop.send(wire("click", at_ms=at(1), request_id=slate["slate_id"], item_id=slate["items"][1]["item_id"]))
     await shop.tick(60)
     (one,) = shop.feedback
-    assert one.request_id is None
+    assert (one.request_id, one.device) == (None, "ios")
     assert outcomes(one)[:2] == [None, "click"]
 
 
@@ -307,6 +308,26 @@ async def test_a_ledger_that_is_gone_is_counted() -> None:
     assert not shop.feedback
     assert await shop.stats() == {"lost": 1}
     assert await shop.store.waiting([0]) == {0: {}}
+
+
+def test_what_breaks_the_join_of_one_record_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = fold_batch.ledger_of
+
+    def stumbling(slate: Any, *rest: Any) -> Any:
+        if slate.request_id == "b":
+            raise ZeroDivisionError("a bug")
+        return whole(slate, *rest)
+
+    async def run() -> None:
+        shop = await Shop.open()
+        await shop.send(ask("a", 0), ask("b", 1), ask("c", 2))
+        await shop.tick(60)
+        assert [slate["request_id"] for slate in shop.slates] == ["a", "b", "c"]
+        assert [one.request_id for one in shop.feedback] == ["a", "c"]
+        assert await shop.stats() == {"written": 2, "failed": 1}
+
+    monkeypatch.setattr(fold_batch, "ledger_of", stumbling)
+    asyncio.run(run())
 
 
 @pytest.mark.parametrize("batch", [1, 3])
