@@ -8,7 +8,8 @@ from types import TracebackType
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import OffsetSpec
 
-from streams.contracts.topics import EVENTS, ITEMS
+from streams.contracts.topics import EVENTS, FEEDBACK, ITEMS
+from streams.demo.loop import Loop
 from streams.errors import Unreachable
 from streams.kafka_admin import TIMEOUT_S, admin
 from streams.settings import Settings
@@ -90,6 +91,15 @@ class Bookkeeper:
             slates=stats.get("slates", 0),
             settled=still and applied == before,
         )
+
+    def loop(self) -> Loop:
+        """Return what has become of the slates so far.
+
+        Raises:
+            Unreachable: broker or Redis.
+        """
+        records = sum(self._ends(FEEDBACK).values())
+        return Loop.of(records, self._runner.run(self._store.stats(self._partitions)))
 
     async def _read(self) -> tuple[dict[str, int], dict[int, int]]:
         """Return the stats, and the end of what is applied by partition, read before them."""

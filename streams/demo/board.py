@@ -76,12 +76,12 @@ class Board:
         self._asked[request_id] = Asked(clock(), basket, said)
         self.first_s = self.first_s or self._asked[request_id].at_s
 
-    def answered(self, received: Received) -> None:
-        """Take in a slate; one that nobody asked for, or a repeat, changes nothing."""
+    def answered(self, received: Received) -> Basket | None:
+        """Take in a slate and return the basket it is for; one that nobody asked for, or a repeat, changes nothing."""
         slate, at_s = received
         asked = self._asked.get(slate.request_id or "")
         if asked is None or asked.latency_ms is not None:
-            return
+            return None
         self.last_s = at_s
         asked.latency_ms, asked.served_by = (at_s - asked.at_s) * 1e3, slate.served_by
         self.latencies_ms.append(asked.latency_ms)
@@ -92,6 +92,7 @@ class Board:
         self._baskets.append(asked.basket)
         for policy, ranking in {STREAMRANK: mine, **asked.baselines}.items():
             self._rankings[policy].append(ranking)
+        return asked.basket
 
     def between(self, from_s: float, to_s: float) -> tuple[int, list[float]]:
         """Of the requests sent in [from_s, to_s): how many no ranker answered, and the latencies of the others (ms)."""

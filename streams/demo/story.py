@@ -14,7 +14,9 @@ from streams.demo.account import Account, Bookkeeper
 from streams.demo.board import Board
 from streams.demo.journey import Basket, baskets, history
 from streams.demo.listen import Listener
+from streams.demo.loop import Loop
 from streams.demo.publish import Publisher
+from streams.demo.shopper import Shopper
 from streams.demo.stream import Stream
 from streams.demo.swap import Swap
 from streams.demo.view import Phase, View
@@ -52,6 +54,8 @@ class Told:
     stream: Stream
     letters: int
     swap: Swap
+    shopper: Shopper
+    loop: Loop
 
 
 class Story:
@@ -68,6 +72,7 @@ class Story:
         self._view = view
         self._meanwhile: Callable[[], object] = lambda: None
         self._board = Board(K)
+        self._shopper = Shopper(plan.seed)
         self._books = Bookkeeper(settings)
         self._ingested = 0
         self._ingest_s = 0.0
@@ -104,13 +109,25 @@ class Story:
             with self._view.phase("warm-up") as phase:
                 asked = warm_up(publisher, listener, meanwhile)
                 phase.done(f"answers come swiftly, after {asked} requests")
-            stream = Stream(publisher, listener, self._board, self._settings.partitions)
+            stream = Stream(publisher, listener, self._board, self._shopper, self._settings.partitions)
             with self._view.phase("stream") as phase:
                 self._stream(stream, listener, coming, phase)
             account = self._settle(lambda _: None)
+            loop = self._close()
             letters = len(listener.letters)
         acknowledged = self._ingested + publisher.acknowledged
-        return Told(account, acknowledged, self._ingest_s, self._ingested, self._board, stream, letters, self._swap)
+        return Told(
+            account=account,
+            acknowledged=acknowledged,
+            ingest_s=self._ingest_s,
+            ingested=self._ingested,
+            board=self._board,
+            stream=stream,
+            letters=letters,
+            swap=self._swap,
+            shopper=self._shopper,
+            loop=loop,
+        )
 
     def _catalogue(self) -> None:
         with self._view.phase("catalogue") as phase:
@@ -179,6 +196,7 @@ class Story:
             "slates/s": f"{board.served / elapsed_s:,.0f}",
             "latency": f"p50 {p50:.1f} ms, p99 {p99:.1f} ms",
             "slates with a hit": f"{board.hits / max(board.served, 1):.0%}",
+            "model of a shopper": f"saw {self._shopper.seen:,}, clicked {self._shopper.clicks:,}",
             "served by": served_by or "-",
             "dead letters": f"{len(listener.letters)} of {stream.malformed.total()} malformed",
         }
@@ -204,6 +222,17 @@ class Story:
             if time.monotonic() - moved_s > STALLED_S:
                 raise StackFailed(f"nothing was applied for {STALLED_S:g} s: see worker.log in the run folder")
         return account
+
+    def _close(self) -> Loop:
+        """Wait until what the join wrote is there; return what became of the slates."""
+        deadline_s = time.monotonic() + STALLED_S
+        for _ in self._waiting():
+            loop = self._books.loop()
+            if loop.settled:
+                break
+            if time.monotonic() > deadline_s:
+                raise StackFailed(f"the join wrote {loop.written:,} records, {topics.FEEDBACK} holds {loop.records:,}")
+        return loop
 
     def _waiting(self) -> Iterator[None]:
         while True:

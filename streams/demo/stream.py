@@ -1,4 +1,7 @@
-"""The weeks after the cut, as they came: before each basket a request, then its lines, and faults in between."""
+"""The weeks after the cut, as they came: before each basket a request, then its lines, and faults in between.
+
+A model of a shopper looks at each slate when it is here; what it sees and clicks are events like any other.
+"""
 
 import time
 from collections import Counter
@@ -11,8 +14,9 @@ from streams.contracts import events as ev
 from streams.demo import faults
 from streams.demo.board import Board
 from streams.demo.journey import Basket
-from streams.demo.listen import Listener
+from streams.demo.listen import Listener, Received
 from streams.demo.publish import Publisher
+from streams.demo.shopper import Shopper
 
 MALFORMED = 3 * len(faults.KINDS)
 REPEATED = 20
@@ -26,7 +30,9 @@ _encode = msgspec.json.Encoder().encode
 class Stream:
     """Publishes baskets at a steady rate, and takes in what comes back meanwhile."""
 
-    def __init__(self, publisher: Publisher, listener: Listener, board: Board, partitions: int) -> None:
+    def __init__(
+        self, publisher: Publisher, listener: Listener, board: Board, shopper: Shopper, partitions: int
+    ) -> None:
         self.malformed: Counter[str] = Counter()
         self.repeated = 0
         self.sent = 0
@@ -35,6 +41,7 @@ class Stream:
         self._publisher = publisher
         self._listener = listener
         self._board = board
+        self._shopper = shopper
         self._partitions = partitions
 
     @property
@@ -70,6 +77,7 @@ class Stream:
         self._publisher.flush()
         deadline_s = time.perf_counter() + ANSWER_S
         self._wait(lambda: self._complete() or _is_past(deadline_s), meanwhile)
+        self._publisher.flush()
 
     def _send(self, basket: Basket) -> None:
         key, request_id = basket.user_id.encode(), f"demo-{basket.name}"
@@ -89,6 +97,12 @@ class Stream:
             self._publisher.send(key, raw)
             self._board.learn(line)
 
+    def _answered(self, received: Received) -> None:
+        basket = self._board.answered(received)
+        for event in [] if basket is None else self._shopper.look(received.slate, basket):
+            self._publisher.send(event.user_id.encode(), _encode(event))
+            self.sent += 1
+
     def _repeat(self, basket: Basket) -> None:
         """Send the last line again, as a producer does that missed an acknowledgement."""
         self._publisher.send(basket.user_id.encode(), basket.raw[-1])
@@ -107,7 +121,7 @@ class Stream:
         """Take in acknowledgements and slates until the condition holds; once at least."""
         while True:
             while self._listener.slates:
-                self._board.answered(self._listener.slates.popleft())
+                self._answered(self._listener.slates.popleft())
             self._listener.raise_if_failed()
             meanwhile()
             if until():

@@ -27,6 +27,7 @@ def tables(result: Mapping[str, Any]) -> Iterator[Table]:
 def _happened(result: Mapping[str, Any]) -> Table:
     events, slates, latency = result["events"], result["slates"], result["latency_ms"]
     injected, throughput, swap = result["injected"], result["throughput"], result["swap"]
+    loop = result["loop"]
     table = Table(title="What happened", title_justify="left", show_header=False)
     table.add_column(style="bold")
     table.add_column(justify="right")
@@ -44,6 +45,12 @@ def _happened(result: Mapping[str, Any]) -> Table:
         ("request to slate, p50", f"{latency['p50']:.1f} ms", "from produce to receipt, through Kafka both ways"),
         ("request to slate, p99", f"{latency['p99']:.1f} ms", f"at {throughput['slates_s']:,.0f} requests a second"),
         ("swap of the ranker", f"{swap['failed_requests']} failed", _swapped(swap)),
+        (
+            "impressions and clicks",
+            f"{loop['clicks']:,}",
+            f"clicks of {loop['seen']:,} items seen, by a model of a shopper",
+        ),
+        ("feedback records", f"{loop['feedback_records']:,}", _joined(loop)),
         ("ingest", f"{throughput['ingest_events_s']:,}/s", "from the first publish until all is applied"),
     )
     for row in rows:
@@ -55,6 +62,10 @@ def _swapped(swap: Mapping[str, Any]) -> str:
     before, during = (f"{swap[name]:.1f} ms" if swap[name] is not None else "-" for name in P99)
     asked = f"of {swap['requests_during']:,} requests in {swap['seconds']:.1f} s"
     return f"{asked}, version {swap['from']} to {swap['to']}; p99 before {before}, during {during}"
+
+
+def _joined(loop: Mapping[str, Any]) -> str:
+    return f"a slate with its outcome each; {loop['unjoined']:,} signals came after their slate's window"
 
 
 def _quality(quality: Mapping[str, Any]) -> Table:

@@ -1,7 +1,7 @@
 """After a bulk load the worker still reads the new catalogue and counters; a shop that runs never sees that moment.
 
 So requests of an unknown visitor are sent one after another until answers come swiftly for a while. They are events
-like any other in the account, and no part of what is measured or compared.
+like any other in the account, and no part of what is measured, compared or learned: nobody looks at those slates.
 """
 
 import time
@@ -13,6 +13,7 @@ from streams.contracts import events as ev
 from streams.demo.journey import CUT_MS
 from streams.demo.listen import Listener
 from streams.demo.publish import Publisher
+from streams.demo.shopper import unseen
 
 VISITOR = "demo-visitor"
 SWIFT_MS = 100.0
@@ -53,6 +54,7 @@ def _ask(
     request = ev.Request(user_id=VISITOR, request_id=request_id, event_id=request_id, at_ms=CUT_MS)
     sent_s = time.perf_counter()
     publisher.send(VISITOR.encode(), _encode(request))
+    publisher.send(VISITOR.encode(), _encode(unseen(VISITOR, request_id, CUT_MS)))
     while time.perf_counter() < deadline_s:
         publisher.poll(_WAIT_S)
         meanwhile()

@@ -66,6 +66,15 @@ def test_the_ranker_is_swapped_in_mid_stream(report: dict[str, Any]) -> None:
     assert swap["requests_during"] > 0
 
 
+def test_what_the_shopper_does_is_joined_with_its_slates(report: dict[str, Any]) -> None:
+    loop, slates = report["loop"], report["slates"]
+    assert "a model of a shopper, not from people" in loop["protocol"]
+    assert loop["impressions"] == slates["served"]
+    assert 0 < loop["clicks"] < loop["seen"] < 10 * loop["impressions"]
+    assert 0 <= loop["unjoined"] < loop["impressions"]
+    assert loop["feedback_records"] > slates["served"] / 2
+
+
 def test_three_policies_are_compared(report: dict[str, Any]) -> None:
     quality = report["quality"]
     for policy in ("streamrank", "popular", "personal_frequency"):

@@ -52,9 +52,10 @@ def test_baselines_know_only_what_came_before() -> None:
 
 def test_repeats_and_strangers_count_once_and_never() -> None:
     board = Board(k=10)
-    board.asked("r", _basket("u", "b", "milk"), lambda: 1.0)
-    for request in ("r", "r", "stranger"):
-        board.answered(Received(_slate(request, "milk"), 1.0))
+    basket = _basket("u", "b", "milk")
+    board.asked("r", basket, lambda: 1.0)
+    found = [board.answered(Received(_slate(request, "milk"), 1.0)) for request in ("r", "r", "stranger")]
+    assert found == [basket, None, None]
     assert (board.requested, board.served, board.hits) == (1, 1, 1)
 
 
