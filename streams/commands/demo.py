@@ -4,7 +4,7 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -123,26 +123,27 @@ def _run(view: View, run_dir: Path, plan: Plan, models: Path) -> Told:
         champion = models / settings.triton_model / str(settings.triton_version)
         swap = running.enter_context(Swap(run_dir / SETTINGS_FILE, champion))
         story = running.enter_context(Story(settings, run_dir / "data", plan, view, swap))
-        with _worker(view, stack, environment, "worker", "joined the group") as meanwhile:
+        with _processes(view, stack, environment, "worker", "joined the group", "worker") as meanwhile:
             story.load(meanwhile)
-        with _worker(
-            view, stack, environment, "restart", "another worker took over, from what is in Redis"
-        ) as meanwhile:
+        took_over = "another worker took over, from what is in Redis, and a learner runs beside it"
+        with _processes(view, stack, environment, "restart", took_over, "worker", "learner") as meanwhile:
             return story.serve(meanwhile)
 
 
 @contextmanager
-def _worker(
-    view: View, stack: Stack, environment: dict[str, str], title: str, result: str
+def _processes(
+    view: View, stack: Stack, environment: dict[str, str], title: str, result: str, *verbs: str
 ) -> Iterator[Callable[[], None]]:
-    """Run a worker, and look after all processes; give a function that raises what can't be mended."""
+    """Run these verbs, and look after all processes; give a function that raises what can't be mended."""
     with ExitStack() as running:
         with view.phase(title) as phase:
-            worker = running.enter_context(SupervisedWorker(stack.run_dir, environment))
-            worker.start()
-            worker.await_ready(READY_S)
+            started = [running.enter_context(SupervisedWorker(stack.run_dir, environment, verb)) for verb in verbs]
+            for process in started:
+                process.start()
+            for process in started:
+                process.await_ready(READY_S)
             phase.done(result)
-        watch = running.enter_context(Watch(lambda: _check(view, stack, worker)))
+        watch = running.enter_context(Watch(lambda: _check(view, stack, started)))
         raise_if_interrupted = running.enter_context(_signals_kept())
 
         def meanwhile() -> None:
@@ -181,11 +182,10 @@ def _settings(environment: dict[str, str]) -> Settings:
     return load_settings(None, **values)
 
 
-def _check(view: View, stack: Stack, worker: SupervisedWorker) -> None:
+def _check(view: View, stack: Stack, processes: Sequence[SupervisedWorker]) -> None:
     for restart in stack.check():
         if restart.name == "broker":
             raise StackFailed(f"the broker failed: {restart.because}; {restart.lost}")
         view.note(f"{restart.name} was started again: {restart.because}; {restart.lost}")
-    said = worker.check()
-    if said:
+    for said in filter(None, [process.check() for process in processes]):
         view.note(said)

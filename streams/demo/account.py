@@ -9,10 +9,13 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import OffsetSpec
 
 from streams.contracts.topics import EVENTS, FEEDBACK, ITEMS
-from streams.demo.loop import Loop
+from streams.demo.loop import Learned, Loop
 from streams.errors import Unreachable
 from streams.kafka_admin import TIMEOUT_S, admin
+from streams.online.snapshot import decode
+from streams.online.versions import Versions
 from streams.settings import Settings
+from streams.store.connection import connect
 from streams.store.redis import RedisStore
 
 _TO_THE_END = {
@@ -49,6 +52,8 @@ class Bookkeeper:
         self._admin = admin(settings)
         self._consumer = Consumer(settings.kafka_client_config() | _TO_THE_END)
         self._store = RedisStore.from_settings(settings)
+        self._redis = connect(settings)
+        self._versions = Versions(self._redis, settings.key_prefix, settings.triton_model)
         self._runner = asyncio.Runner()
 
     def __enter__(self) -> "Bookkeeper":
@@ -61,6 +66,7 @@ class Bookkeeper:
         try:
             self._consumer.close()
             self._runner.run(self._store.close())
+            self._runner.run(self._redis.close())
         finally:
             self._runner.__exit__(kind, error, trace)
 
@@ -97,9 +103,14 @@ class Bookkeeper:
 
         Raises:
             Unreachable: broker or Redis.
+            StoreMismatch: what the learner saved is of another contract.
         """
         records = sum(self._ends(FEEDBACK).values())
-        return Loop.of(records, self._runner.run(self._store.stats(self._partitions)))
+        stats, saved = self._runner.run(self._read_loop())
+        return Loop.of(records, stats, Learned() if saved is None else decode(Learned, saved))
+
+    async def _read_loop(self) -> tuple[dict[str, int], bytes | None]:
+        return await self._store.stats(self._partitions), await self._versions.saved()
 
     async def _read(self) -> tuple[dict[str, int], dict[int, int]]:
         """Return the stats, and the end of what is applied by partition, read before them."""

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from msgspec import UNSET
+
 from streams.demo.baselines import Baseline, PersonalFrequency, Popular
 from streams.demo.journey import Basket, Line
 from streams.demo.listen import Received
@@ -44,6 +46,8 @@ class Board:
         self.served_by: Counter[str] = Counter()
         self.models: Counter[str] = Counter()
         self.hits = 0
+        self.blended = 0
+        """Slates whose scores the online model had a say in."""
         self.first_s = self.last_s = 0.0
         self._baselines: dict[str, Baseline] = {"popular": Popular(k), "personal_frequency": PersonalFrequency(k)}
         self._asked: dict[str, Asked] = {}
@@ -87,6 +91,7 @@ class Board:
         self.latencies_ms.append(asked.latency_ms)
         self.served_by[slate.served_by] += 1
         self.models[slate.model or "none"] += 1
+        self.blended += slate.online is not UNSET
         mine = [item.item_id for item in slate.items]
         self.hits += not asked.basket.items.isdisjoint(mine[: self.k])
         self._baskets.append(asked.basket)

@@ -56,7 +56,7 @@ def report(told: Told, plan: Plan, phases_s: Mapping[str, float]) -> dict[str, A
             "slates_s": round(board.served / stream_s, 1),
         },
         "swap": _swap(told),
-        "loop": told.shopper.told() | told.loop.told(),
+        "loop": told.shopper.told() | told.loop.told() | {"blended_slates": board.blended},
         "quality": board.quality(plan.seed, weeks=plan.weeks, drawn=plan.households),
         "model": ", ".join(name for name, _ in board.models.most_common()),
         "arguments": {"households": plan.households, "weeks": plan.weeks, "seed": plan.seed, "rate": plan.rate},

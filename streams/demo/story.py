@@ -197,6 +197,7 @@ class Story:
             "latency": f"p50 {p50:.1f} ms, p99 {p99:.1f} ms",
             "slates with a hit": f"{board.hits / max(board.served, 1):.0%}",
             "model of a shopper": f"saw {self._shopper.seen:,}, clicked {self._shopper.clicks:,}",
+            "by what was learned": f"{board.blended:,} slates",
             "served by": served_by or "-",
             "dead letters": f"{len(listener.letters)} of {stream.malformed.total()} malformed",
         }
@@ -224,14 +225,17 @@ class Story:
         return account
 
     def _close(self) -> Loop:
-        """Wait until what the join wrote is there; return what became of the slates."""
+        """Wait until what the join wrote is on the topic and learned; return what became of the slates."""
         deadline_s = time.monotonic() + STALLED_S
         for _ in self._waiting():
             loop = self._books.loop()
             if loop.settled:
                 break
             if time.monotonic() > deadline_s:
-                raise StackFailed(f"the join wrote {loop.written:,} records, {topics.FEEDBACK} holds {loop.records:,}")
+                raise StackFailed(
+                    f"in {STALLED_S:g} s of the {loop.written:,} records that the join wrote {loop.records:,} came to "
+                    f"{topics.FEEDBACK}, and the learner read {loop.learned.read:,}: see learner.log in the run folder"
+                )
         return loop
 
     def _waiting(self) -> Iterator[None]:

@@ -51,6 +51,7 @@ def _happened(result: Mapping[str, Any]) -> Table:
             f"clicks of {loop['seen']:,} items seen, by a model of a shopper",
         ),
         ("feedback records", f"{loop['feedback_records']:,}", _joined(loop)),
+        ("learned", f"{loop['learner_records']:,}", _learned(loop)),
         ("ingest", f"{throughput['ingest_events_s']:,}/s", "from the first publish until all is applied"),
     )
     for row in rows:
@@ -66,6 +67,11 @@ def _swapped(swap: Mapping[str, Any]) -> str:
 
 def _joined(loop: Mapping[str, Any]) -> str:
     return f"a slate with its outcome each; {loop['unjoined']:,} signals came after their slate's window"
+
+
+def _learned(loop: Mapping[str, Any]) -> str:
+    losses = ", ".join(f"{name} {loss:.4f}" for name, loss in loop["log_loss"].items())
+    return f"records, then a say in {loop['blended_slates']:,} slates; log-loss of what came: {losses or '-'}"
 
 
 def _quality(quality: Mapping[str, Any]) -> Table:

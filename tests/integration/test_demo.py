@@ -75,6 +75,16 @@ def test_what_the_shopper_does_is_joined_with_its_slates(report: dict[str, Any])
     assert loop["feedback_records"] > slates["served"] / 2
 
 
+def test_the_learner_learns_every_record_that_was_seen_and_has_a_say(report: dict[str, Any]) -> None:
+    loop = report["loop"]
+    assert loop["learner_records"] + loop["unseen_records"] == loop["feedback_records"]
+    assert loop["learner_records"] > report["slates"]["served"] / 2
+    assert set(loop["log_loss"]) == {"ranker", "online", "blend"}
+    assert all(loss > 0 for loss in loop["log_loss"].values())
+    assert loop["learner_version"] > 0
+    assert 0 < loop["blended_slates"] <= report["slates"]["served"]
+
+
 def test_three_policies_are_compared(report: dict[str, Any]) -> None:
     quality = report["quality"]
     for policy in ("streamrank", "popular", "personal_frequency"):
