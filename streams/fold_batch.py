@@ -194,19 +194,19 @@ class PartitionBatch:
             if before.last_ms and event.login != user:
                 self._outbox.absorb(decoded.record.offset, event, pack_state(before), at_ms)
         elif self._owned.pushes.due(event, at_ms, self.pushed):
-            self._push(decoded, user, now_ms)
+            self._push(decoded, event, now_ms)
         return event
 
     def _state(self, user: str) -> UserState:
         state = self.states.get(user) or self._owned.users.get(user) or self.loaded.get(user)
         return EMPTY if state is None else state
 
-    def _push(self, decoded: Decoded, user: str, now_ms: int) -> None:
+    def _push(self, decoded: Decoded, event: ev.UserEvent, now_ms: int) -> None:
         if now_ms - decoded.record.timestamp_ms > STALE_AFTER_MS:
             self._stats["pushes_shed"] += 1
             return
-        self.pushed[user] = decoded.at_ms
-        self._ask(decoded, ev.Request(user_id=user, request_id="push", context=event.context), None)
+        self.pushed[event.user_id] = decoded.at_ms
+        self._ask(decoded, ev.Request(user_id=event.user_id, request_id="push", context=event.context), None)
 
     def _requested(self, decoded: Decoded, request: ev.Request, now_ms: int) -> None:
         if request.deadline_ms is not None and request.deadline_ms < now_ms:
