@@ -11,7 +11,7 @@ import logging
 import signal
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
@@ -100,7 +100,7 @@ class LearnerProcess:
     async def work(self, stop: asyncio.Event) -> None:
         """Learn until `stop`, then publish what is left."""
         while not stop.is_set():
-            messages = await asyncio.to_thread(self._consumer.consume, READ, WAIT_S)
+            messages = self._good(await asyncio.to_thread(self._consumer.consume, READ, WAIT_S))
             if self._in_doubt and await asyncio.to_thread(self._moved):
                 self._assign()  # what was just read is read again
                 await asyncio.sleep(RETRY_S)
@@ -139,19 +139,23 @@ class LearnerProcess:
             found[partition] = max(0, high - max(low, self._learner.next_offset(partition)))
         return found
 
-    def _learn(self, message: Message) -> None:
-        if message.error() is not None:
-            log.warning("Kafka", extra={"reason": message.error().str()})
+    def _good(self, messages: Sequence[Message]) -> list[Message]:
+        """Leave out what is no message but an error, and says that something is wrong with the topic."""
+        for error in (message.error() for message in messages if message.error() is not None):
+            log.warning("Kafka", extra={"reason": error.str()})
             self._in_doubt = True
-            return
-        partition, offset = message.partition(), message.offset()
+        return [message for message in messages if message.error() is None]
+
+    def _learn(self, message: Message) -> None:
+        at = {"partition": message.partition(), "offset": message.offset()}
         try:
-            record = decode_feedback(message.value() or b"")
+            self._learner.learn(decode_feedback(message.value() or b""), **at)
         except BadEvent as exc:
-            log.warning("no feedback", extra={"partition": partition, "offset": offset, "reason": str(exc)})
-            self._learner.refuse(partition, offset)
-        else:
-            self._learner.learn(record, partition, offset)
+            log.warning("no feedback", extra={**at, "reason": str(exc)})
+            self._learner.refuse(**at)
+        except Exception:  # poison: one record must not stop the learner
+            log.exception("record could not be learned", extra=at)
+            self._learner.refuse(**at)
         self._metrics.progress += 1
         self._dirty = True
 
