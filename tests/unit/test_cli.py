@@ -105,6 +105,8 @@ def fitting(kind: click.ParamType) -> str:
     """Return a value that an argument of this kind takes."""
     if isinstance(kind, click.Choice):
         return str(kind.choices[0])
+    if isinstance(kind, click.Path) and not kind.file_okay:
+        return str(Path(__file__).parent)
     return "1" if isinstance(kind, click.IntRange) else __file__
 
 
