@@ -1,7 +1,8 @@
-"""An event log as a stream of lines: JSON objects, one a line, plain, gzip or zstd, or rows of Parquet.
+"""An event log as a stream of lines: JSON objects, one a line, plain, gzip or zstd, or rows of Parquet; or a lake.
 
 It is never read whole. The content decides, not the name: a gzip file is one that begins like one. Line numbers begin
-at 1 and count blank lines, so they are what an editor shows; a row of Parquet is a line. Order is the file's.
+at 1 and count blank lines, so they are what an editor shows; a row of Parquet is a line. Order is the file's, or that
+of `streams/lake/read.py`.
 """
 
 import gzip
@@ -26,6 +27,9 @@ REJECTS = "rejects.jsonl"
 """The files of a folder that `streamrank import` makes; each may have one of ENDINGS behind its name."""
 ENDINGS = ("", ".gz", ".zst", ".parquet")
 
+LAKE_TOPIC = "topic="
+"""A lake has a folder for each topic, named so."""
+
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _PARQUET = b"PAR1"
@@ -45,10 +49,13 @@ class EventLog:
         self.line = 0
         self._raw: IO[bytes] | None = None
         self._size_bytes = 0
+        self._offsets = 0
 
     @property
     def done(self) -> float:
         """How much of the file has been read, from 0 to 1; for a progress bar."""
+        if self._offsets:
+            return min(1.0, self.line / self._offsets)
         if self._raw is None or self._raw.closed or not self._size_bytes:
             return 1.0 if self.line else 0.0
         return min(1.0, self._raw.tell() / self._size_bytes)
@@ -60,6 +67,9 @@ class EventLog:
             Misuse: the file can't be read, or its data is damaged or cut; names file and line.
         """
         self.line = 0
+        if self.path.is_dir() and self.path.name.startswith(LAKE_TOPIC):
+            yield from self._lake()
+            return
         try:
             # Unbuffered, so that its position is what was really taken from it.
             with self.path.open("rb", buffering=0) as self._raw:
@@ -73,6 +83,19 @@ class EventLog:
             raise self.damaged("gzip") from exc
         except OSError as exc:
             raise Misuse(f"{self.path}: cannot read the log: {exc.strerror}") from exc
+
+    def _lake(self) -> Iterator[tuple[int, bytes]]:
+        needed("fsspec", self.path)
+        needed("pyarrow", self.path)
+        from streams.lake.files import LakeFiles
+        from streams.lake.parts import offsets
+        from streams.lake.read import lines
+
+        files, topic = LakeFiles(str(self.path.parent)), self.path.name.removeprefix(LAKE_TOPIC)
+        self._offsets = offsets(part for part in files.parts() if part.stream.topic == topic)
+        for line in lines(files, topic):
+            self.line += 1
+            yield self.line, line
 
     def _plain(self, stream: Any) -> io.BufferedIOBase:
         start = stream.peek(len(_ZSTD))
@@ -119,17 +142,27 @@ def read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
 def find_file(log: Path, name: str) -> Path:
     """Return the file that `log` names: itself, or the file `name` (with one of ENDINGS) in that folder.
 
+    Of a lake it is the folder of the topic; its catalogue lies beside it as a file.
+
     Raises:
         Misuse: there is none, or both.
     """
     if not log.is_dir():
         return log
+    topic = log / f"{LAKE_TOPIC}{name.removesuffix('.jsonl')}"
+    if topic.is_dir():
+        return topic
     found = [path for path in (log / f"{name}{ending}" for ending in ENDINGS) if path.exists()]
     if not found:
         raise Misuse(f"{log}: no {name} in this folder: make it with `streamrank import`, or name a file")
     if len(found) > 1:
         raise Misuse(f"{log}: both {found[0].name} and {found[1].name} in this folder: remove the one that is old")
     return found[0]
+
+
+def files_of(log: Path) -> list[Path]:
+    """Return the files that `find_file` has found: one, or all that a lake has of the topic now."""
+    return sorted(log.rglob("*.parquet")) if log.is_dir() else [log]
 
 
 def needed(package: str, path: Path) -> ModuleType:

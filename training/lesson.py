@@ -11,7 +11,7 @@ from streams.evaluation.base import Case
 from streams.evaluation.log import Entry, Log
 from streams.evaluation.protocols import PROTOCOLS, Chosen
 from streams.evaluation.protocols.hidden import Hidden
-from streams.event_log import ITEMS, find_file
+from streams.event_log import ITEMS, files_of, find_file
 
 
 class Lesson:
@@ -57,7 +57,7 @@ class Lesson:
         items = find_file(self._folder, ITEMS) if self._folder.is_dir() else None
         hidden = {"hide": self._chosen.hide, "hide_seed": self._chosen.seed} if self._chosen.hide else {}
         return {
-            "sha256": sha256_of(self.log.path),
+            "sha256": sha256_of(*files_of(self.log.path)),
             "items_sha256": items and sha256_of(items),
             "protocol": {"name": self._name, "split_ms": self._chosen.split_ms, "strict": self._chosen.strict} | hidden,
         }

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from streams.backfill.lines import Router
 from streams.contracts.events import decode_event
 from streams.errors import BadEvent, Misuse
-from streams.event_log import EventLog
+from streams.event_log import EventLog, files_of
 
 _SAMPLE_BYTES = 1 << 20
 _TOLD_EVERY = 5_000
@@ -99,7 +99,10 @@ def _check(log: EventLog, events: int, lines: int, misplaced: int, partitions: i
 
 
 def _identity(log: EventLog) -> str:
-    """Return name, size and the hash of the beginning, which is enough to notice another log."""
+    """Return name, size and the hash of the beginning, which is enough to notice another log; of a lake its files."""
+    if log.path.is_dir():
+        digest = hashlib.sha256("".join(path.name for path in files_of(log.path)).encode()).hexdigest()
+        return f"{log.path.name}, {len(files_of(log.path))} files, sha256 of their names {digest}"
     try:
         with log.path.open("rb") as raw:
             digest = hashlib.sha256(raw.read(_SAMPLE_BYTES)).hexdigest()
