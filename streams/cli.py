@@ -45,6 +45,7 @@ VERBS = {
     "train": Verb("training:train", "Train a ranker on a log."),
     "distill": Verb("distilling:distill", "Train a ranker on a log and on what a teacher thinks."),
     "export": Verb("exporting:export", "Make model folders of trained models."),
+    "trainer": Verb("trainer:trainer", "Keep the lake, and train, judge and publish rankers by itself."),
     "models": Verb("models:models", "Publish, try, promote and roll back versions of the ranker."),
     "schema": Verb("schema:schema", "Print the JSON Schema of every topic."),
 }

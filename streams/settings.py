@@ -73,6 +73,25 @@ class Settings(BaseSettings):
     encoder_version: int = Field(1, ge=1)
     models: Path = Field(SHIPPED_MODELS, description="the model folders that `simulate` and `compare` rank with")
 
+    # The trainer, and the lake that it keeps
+    lake: str | None = Field(None, description="its folder, or any URL that fsspec knows")
+    lake_days: int = Field(90, ge=1, le=36_500, description="what is older goes")
+    trainer: bool = Field(False, description="`up` starts a trainer, too")
+    trainer_folder: Path = Field(Path("runs/trainer"), description="where it works")
+    trainer_archive_every_s: float = Field(60.0, gt=0, description="between two passes of the lake")
+    trainer_cron: str | None = Field(None, description="when to train, in UTC, as `0 3 * * *`")
+    trainer_labels: int | None = Field(None, ge=1, description="train after so many new outcomes in `feedback`")
+    trainer_on_drift: bool = Field(True, description="train when a drift is told on `models`")
+    trainer_rest_s: float = Field(3_600.0, ge=0, description="after a run, before labels or drift start another")
+    trainer_window_days: float = Field(28.0, gt=0, description="what is learned, before the newest slice")
+    trainer_newest_days: float = Field(1.0, gt=0, description="what judges")
+    trainer_replay: float = Field(0.2, ge=0, le=1, description="share of the lists that is older than the window")
+    trainer_margin: float = Field(0.002, ge=0, le=1, description="NDCG that a challenger may surely not lose")
+    trainer_forgetting: float = Field(0.01, ge=0, le=1, description="NDCG that it may lose on an old slice")
+    trainer_publish: Literal["shadow", "canary", "champion"] = "shadow"
+    trainer_canary_share: float = Field(0.05, gt=0, lt=1)
+    trainer_recipe: Path | None = Field(None, description="TOML file of a recipe, as for `train`")
+
     # What is served
     candidates: int = Field(200, ge=1, le=1000, description="how many candidates the ranker scores")
     sources: Annotated[tuple[str, ...], NoDecode] = Field((), description="candidate sources, by name; all if empty")
@@ -110,6 +129,13 @@ class Settings(BaseSettings):
     snapshot_every_events: int | None = Field(None, ge=1, description="for tests: refresh by count")
     tick_after_ms: int = Field(5_000, ge=100, description="silence after which a partition gets a tick")
     metrics_port: int | None = Field(None, ge=0, le=65535, description="Prometheus, on loopback")
+
+    @field_validator("trainer_cron")
+    @classmethod
+    def _cron_is_one(cls, value: str | None) -> str | None:
+        if value is not None and len(value.split()) != 5:
+            raise ValueError("takes five fields: minute, hour, day of the month, month, day of the week")
+        return value
 
     @field_validator("push_on", "sources", "explore_off", mode="before")
     @classmethod

@@ -24,6 +24,7 @@ _WALKED = (
     "dataset",
     "lesson",
     "lists",
+    "periods",
     "recording",
     "sequences",
     "shards",

@@ -21,10 +21,11 @@ from training.cache import kept, key_of
 from training.clean import Cleaner
 from training.lesson import Lesson, sha256_of
 from training.lists import Lists, joined
+from training.periods import Periods, choose_periods
 from training.recipe import Recipe
 from training.sequences import Growing, Sequences
 from training.shards import LISTS, contract
-from training.splits import choose
+from training.splits import TRAIN, choose
 from training.steps import find_steps
 from training.walk import BATCH_EVENTS, SUFFIX, Walk
 
@@ -41,6 +42,8 @@ class Dataset:
     folder: Path
     meta: dict[str, Any]
     sequences: Sequences
+    added: tuple[Path, ...] = ()
+    """More shards to learn from."""
 
     @classmethod
     def open(cls, folder: Path) -> "Dataset":
@@ -67,7 +70,7 @@ class Dataset:
         paths = sorted(self.folder.glob(f"{split}-*{SUFFIX}"))
         if not paths:
             raise Misuse(f"{self.folder}: the split `{split}` is empty: the log is too short to learn from")
-        return paths
+        return [*paths, *self.added] if split == TRAIN else paths
 
     def whole(self, split: str) -> Lists:
         """Return all lists of a split at once."""
@@ -80,10 +83,13 @@ def build(
     settings: Settings,
     recipe: Recipe,
     *,
+    periods: Periods | None = None,
     processes: int = 1,
     progress: Progress = lambda what, count: None,
 ) -> Dataset:
     """Return the data set of a lesson, from `work` if it was made there before; else the log is read three times.
+
+    With `periods` its splits are theirs.
 
     Raises:
         Misuse: the log can't be read, or is too short; or a data set that was made before isn't whole any more.
@@ -101,10 +107,12 @@ def build(
         "batch_events": BATCH_EVENTS,
         "shard_lists": LISTS,
     }
+    if periods is not None:
+        facts["periods"] = asdict(periods)
     key = key_of(facts)
 
     def make(folder: Path) -> None:
-        _write(folder, {"key": key} | facts, lesson, settings, recipe, processes, progress)
+        _write(folder, {"key": key} | facts, lesson, settings, recipe, periods, processes, progress)
 
     folder = kept(work, key, make, lambda: progress(f"waiting for another training in {work}", None))
     return Dataset.open(folder)
@@ -116,6 +124,7 @@ def _write(
     lesson: Lesson,
     settings: Settings,
     recipe: Recipe,
+    periods: Periods | None,
     processes: int,
     progress: Progress,
 ) -> None:
@@ -123,12 +132,16 @@ def _write(
     progress("reading the log", 0)
     cleaner = Cleaner.survey(lesson.entries(), recipe.cleaning)
     growing = Growing()
-    chosen = choose(find_steps(growing.through(cleaner.signals(lesson.entries()))), recipe.limits, recipe.seed)
+    steps = find_steps(growing.through(cleaner.signals(lesson.entries())))
+    if periods is None:
+        chosen = choose(steps, recipe.limits, recipe.seed)
+    else:
+        chosen = choose_periods(steps, periods, recipe.limits, recipe.seed)
     left_out = cleaner.told() | {"repeated_event_ids": lesson.log.repeated, "rejected": lesson.log.rejected}
     progress(f"cleaning left out {', '.join(f'{count:,} {why}' for why, count in left_out.items())}", None)
     pipeline = offline_pipeline(offline_settings(settings), None)
     load_items(pipeline, lesson.items())
-    sequences = growing.sequences(chosen.train_from, pipeline.catalogue)
+    sequences = growing.sequences(chosen.train_from, pipeline.catalogue, chosen.until)
     sequences.save(out / SEQUENCES_FILE)
     walk = Walk(lesson.entries, pipeline, chosen.wanted, recipe.seed, out)
     lists = walk.record(processes, lambda events: progress("walking the log", events))

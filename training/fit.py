@@ -50,8 +50,8 @@ class Fitted:
     seconds: float
 
 
-def fit(dataset: Dataset, recipe: Recipe, watch: Watch | None = None) -> Fitted:
-    """Train on the split `train`, stop by the split `validation`.
+def fit(dataset: Dataset, recipe: Recipe, watch: Watch | None = None, start: Student | None = None) -> Fitted:
+    """Train on the split `train`, stop by the split `validation`; with `start` it learns on from those weights.
 
     With a folder in `watch`, a fit that was cut off goes on after its last whole epoch, and ends with the same weights,
     to the bit; when it is done the folder is gone.
@@ -64,21 +64,29 @@ def fit(dataset: Dataset, recipe: Recipe, watch: Watch | None = None) -> Fitted:
     """
     began = time.perf_counter()
     watch = watch or Watch()
-    made_by = dict(flat(recipe)) | {"data": dataset.meta.get("key")}
+    made_by = dict(flat(recipe)) | {"data": dataset.meta.get("key")} | watch.made_by
     watch = replace(watch, made_by=made_by)
-    student, best_epoch, history = fit_early(dataset, recipe, watch)
-    student.taste = pretrain(dataset.sequences, recipe.pretraining, recipe.seed, early=False, watch=watch)
+    student, best_epoch, history = fit_early(dataset, recipe, watch, start=start)
+    student.taste = pretrain(
+        dataset.sequences, recipe.pretraining, recipe.seed, early=False, watch=watch,
+        base=None if start is None else start.taste,
+    )  # fmt: skip
     if watch.folder is not None:
         shutil.rmtree(watch.folder, ignore_errors=True)
     return Fitted(student.eval(), best_epoch, history, time.perf_counter() - began)
 
 
 def fit_early(
-    dataset: Dataset, recipe: Recipe, watch: Watch | None = None, taste: Taste | None = None
+    dataset: Dataset,
+    recipe: Recipe,
+    watch: Watch | None = None,
+    taste: Taste | None = None,
+    start: Student | None = None,
 ) -> tuple[Student, int, tuple[float, ...]]:
     """Return a student whose taste knows only what came before its lists, its best epoch, and NDCG by epoch.
 
-    `taste` is that taste, if it has been trained before.
+    `taste` is that taste, if it has been trained before. The taste of `start` may know the lists' answers, so it is
+    never this one.
 
     Raises:
         Misuse, Diverged, BadModel, CannotWrite: as `fit`.
@@ -87,14 +95,17 @@ def fit_early(
     _deterministic()
     early = taste or pretrain(dataset.sequences, recipe.pretraining, recipe.seed, early=True, watch=watch)
     torch.manual_seed(recipe.seed)
-    return _fit_lists(dataset, Student(early), recipe, watch)
+    student = Student(early)
+    if start is not None:
+        student.load_state_dict(start.state_dict() | {f"taste.{name}": one for name, one in early.state_dict().items()})
+    return _fit_lists(dataset, student, recipe, watch, fresh=start is None)
 
 
 def _fit_lists(
-    dataset: Dataset, student: Student, recipe: Recipe, watch: Watch
+    dataset: Dataset, student: Student, recipe: Recipe, watch: Watch, *, fresh: bool
 ) -> tuple[Student, int, tuple[float, ...]]:
     """Train all but the taste; return the student of the best epoch, that epoch, and NDCG by epoch."""
-    steps = _look_over(student, dataset, recipe)
+    steps = _look_over(student, dataset, recipe, fresh=fresh)
     validation = dataset.whole(VALIDATION)
     learns = [p for name, p in student.named_parameters() if not name.startswith("taste.")]
     optimizer = torch.optim.AdamW(learns, lr=recipe.fit.learning_rate, weight_decay=recipe.fit.weight_decay)
@@ -155,12 +166,16 @@ def ndcg(student: Student, lists: Lists) -> float:
 
 def ranked_ndcg(score: NDArray[np.float64], lists: Lists) -> float:
     """Return the mean NDCG over users of lists ordered by scores (R,); what wasn't retrieved is missed."""
+    return float(by_user(ndcg_of(score, lists), lists.users).mean())
+
+
+def ndcg_of(score: NDArray[np.float64], lists: Lists) -> NDArray[np.float64]:
+    """Return the NDCG (N,) of each list ordered by scores (R,); what wasn't retrieved is missed."""
     relevant = np.zeros((len(lists), TOP), bool)
     for row, start, end in zip(relevant, lists.offsets[:-1].tolist(), lists.offsets[1:].tolist(), strict=True):
         best = start + np.argsort(-score[start:end], kind="stable")[:TOP]
         row[: len(best)] = lists.depth[best] > 0
-    values = from_relevance(relevant, lists.targets.astype(np.int64))["ndcg"]
-    return float(by_user(values, lists.users).mean())
+    return from_relevance(relevant, lists.targets.astype(np.int64))["ndcg"]
 
 
 def _step(student: Student, one: Batch, optimizer: torch.optim.Optimizer, recipe: Recipe, where: str) -> float:
@@ -183,8 +198,8 @@ def _step(student: Student, one: Batch, optimizer: torch.optim.Optimizer, recipe
     return told
 
 
-def _look_over(student: Student, dataset: Dataset, recipe: Recipe) -> int:
-    """Standardise the student by the training lists, and note which heads have labels; return an epoch's batches.
+def _look_over(student: Student, dataset: Dataset, recipe: Recipe, *, fresh: bool) -> int:
+    """Standardise a fresh student by the training lists, and note which heads have labels; return an epoch's batches.
 
     Raises:
         Misuse: the labels are all alike.
@@ -202,6 +217,9 @@ def _look_over(student: Student, dataset: Dataset, recipe: Recipe) -> int:
         steps += -(-len(lists) // recipe.fit.batch_lists)
     if not 0 < positives < total:
         raise Misuse("nothing to learn: of the candidates that were retrieved, none was wanted, or all were")
+    if not fresh:
+        student.labelled[:deepest] = 1.0  # its weights belong to the scale that they were learned on
+        return steps
     mean = first / total
     deviation = np.sqrt(np.maximum(second / total - mean**2, 0.0))
     student.begin(torch.from_numpy(mean).float(), torch.from_numpy(deviation).float(), positives / total, deepest)

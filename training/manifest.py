@@ -15,7 +15,6 @@ from typing import Any
 from inference.onnx_ranker import OnnxRanker
 from inference.probe import golden_inputs
 from inference.tensors import FEATURES, HEADS
-from training.export import MODEL_FILE
 from training.recipe import Recipe
 
 MANIFEST_FILE = "manifest.json"
@@ -38,12 +37,22 @@ def write_manifest(
         "versions": {package: version(package) for package in _PACKAGES},
         "evaluation": dict(evaluation),
         "golden": golden(folder, model_version),
-        "sha256": {MODEL_FILE: hashlib.sha256((place / MODEL_FILE).read_bytes()).hexdigest()},
+        "sha256": {
+            path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in sorted(place.iterdir())
+            if path.name != MANIFEST_FILE and not path.name.startswith(".")
+        },
     }
     staged = place / f".{MANIFEST_FILE}.new"
     staged.write_text(json.dumps(manifest, indent=1) + "\n", "utf-8")
     staged.rename(place / MANIFEST_FILE)
     return manifest
+
+
+def read_manifest(place: Path) -> dict[str, Any]:
+    """Return the manifest that `write_manifest` has written into a version's folder."""
+    found: dict[str, Any] = json.loads((place / MANIFEST_FILE).read_text("utf-8"))
+    return found
 
 
 def golden(folder: Path, model_version: int) -> list[list[float]]:

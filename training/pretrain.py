@@ -35,14 +35,18 @@ def pretrain(
     *,
     early: bool,
     watch: Watch | None = None,
+    base: Taste | None = None,
 ) -> Taste:
     """Return what learned the sequences, in evaluation mode; with `early` only their early part.
 
+    With `base` it learns on from there, and knows what that knew.
     Same sequences and seed: the same weights, bit for bit, on one thread.
     """
     watch = watch or Watch()
     torch.manual_seed(seed)
     taste = Taste()
+    if base is not None:
+        taste.load_state_dict(base.state_dict())
     rows, wanted = sequences.windows(LENGTH, HISTORY, early=early)
     places = int(wanted.sum())
     if not places:
@@ -78,7 +82,9 @@ def pretrain(
         watch.scalars(f"{name}/loss", float(np.mean(losses)), epoch + 1)
         watch.progress(f"sequences, epoch {epoch + 1} of {epochs}: loss {np.mean(losses):.4f}")
     optimizer.zero_grad(set_to_none=True)  # or the student's gradients would be clipped by what is left here
-    taste.seen.zero_()[items.ids[np.unique(rows[rows >= 0])] % SEEN_ROWS] = 1
+    if base is None:
+        taste.seen.zero_()
+    taste.seen[items.ids[np.unique(rows[rows >= 0])] % SEEN_ROWS] = 1
     return taste.eval()
 
 

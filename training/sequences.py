@@ -3,6 +3,7 @@
 An item that follows itself is one place of a sequence, as a state knows an item once.
 """
 
+import sys
 from array import array
 from bisect import bisect_left
 from collections import deque
@@ -102,12 +103,17 @@ class Growing:
                 came.append(number)
             yield number, one
 
-    def sequences(self, early_until: int, catalogue: Catalogue | None = None) -> Sequences:
-        """Return the sequences of all that passed by; what came before number `early_until` is early.
+    def sequences(self, early_until: int, catalogue: Catalogue | None = None, until: int | None = None) -> Sequences:
+        """Return the sequences of all that passed by, or of what did before number `until`.
 
-        Codes are the catalogue's.
+        What came before number `early_until` is early. Codes are the catalogue's.
         """
-        sequences, came = zip(*self._users.values(), strict=True)
+        last = sys.maxsize if until is None else until
+        ends = [bisect_left(numbers, last) for _, numbers in self._users.values()]
+        sequences, came = zip(
+            *((items[:end], numbers[:end]) for (items, numbers), end in zip(self._users.values(), ends, strict=True)),
+            strict=True,
+        )
         codes = np.zeros((len(self._numbers), CODE_LEVELS), np.int32)
         for number, item_id in enumerate(self._numbers):
             if catalogue is not None and (index := catalogue.index.get(item_id)) is not None:

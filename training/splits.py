@@ -5,7 +5,7 @@ part is for validation. Steps of both are drawn at random, as many as a training
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,11 +33,15 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """Steps to record, by the place of their first signal; `train_from` is where the first part begins."""
+    """Steps to record, by the place of their first signal; `train_from` is where the first part begins.
+
+    No sequence goes on at signal number `until`, if there is one.
+    """
 
     wanted: dict[int, Wanted]
     train_from: int
     steps: int
+    until: int | None = None
 
 
 def choose(steps: Iterable[Step], limits: Limits, seed: int) -> Chosen:
@@ -51,20 +55,26 @@ def choose(steps: Iterable[Step], limits: Limits, seed: int) -> Chosen:
     if not 0 < first < second < len(ordered):
         raise Misuse(f"the log has {len(ordered)} steps, which are too few to learn from: it takes some thousands")
     generator = np.random.default_rng(seed)
+    places = {
+        TRAIN: drawn(ordered, first, second, limits.train, generator),
+        VALIDATION: drawn(ordered, second, len(ordered), limits.validation, generator),
+    }
+    return Chosen(wanted(ordered, places, limits), ordered[first].number, len(ordered))
+
+
+def wanted(ordered: Sequence[Step], places: Mapping[str, Sequence[int]], limits: Limits) -> dict[int, Wanted]:
+    """Return the steps at these places of each split as they are recorded; only TRAIN goes without some negatives."""
     users: dict[str, int] = {}
-    wanted: dict[int, Wanted] = {}
-    for split, low, high, limit, negatives in (
-        (TRAIN, first, second, limits.train, limits.negatives),
-        (VALIDATION, second, len(ordered), limits.validation, 0),
-    ):
-        for count, place in enumerate(_drawn(ordered, low, high, limit, generator)):
+    found: dict[int, Wanted] = {}
+    for split, chosen in places.items():
+        for count, place in enumerate(chosen):
             step, shard = ordered[place], f"{split}-{count // LISTS:04d}"
             user = users.setdefault(step.user_id, len(users))
-            wanted[step.number] = Wanted(split, shard, user, step, negatives)
-    return Chosen(wanted, ordered[first].number, len(ordered))
+            found[step.number] = Wanted(split, shard, user, step, limits.negatives if split == TRAIN else 0)
+    return found
 
 
-def _drawn(ordered: Sequence[Step], low: int, high: int, limit: int, generator: np.random.Generator) -> list[int]:
+def drawn(ordered: Sequence[Step], low: int, high: int, limit: int, generator: np.random.Generator) -> list[int]:
     """Draw `limit` places from `low` to `high`, ascending; a user's next step only when every user has had its turn.
 
     Who does a lot is not to decide what is learned for everybody.

@@ -12,7 +12,6 @@ from streams.kafka_admin import TIMEOUT_S, TopicsMissing, describe
 from streams.lake.rows import Message
 from streams.settings import Settings
 
-_AT_ONCE = 5_000
 SILENT_S = 30.0
 """How long a broker may say nothing: neither a record, nor that there is no more."""
 
@@ -44,15 +43,17 @@ class KafkaSource:
         deadline, why = time.monotonic() + SILENT_S, "timed out"
         try:
             while time.monotonic() < deadline:
-                for message in self._consumer.consume(_AT_ONCE, timeout=0.2):
-                    error = message.error()
-                    if error is None:
-                        deadline = time.monotonic() + SILENT_S
-                        yield Message(message.offset(), message.key(), message.value(), message.timestamp()[1])
-                    elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 (its only name)
-                        return
-                    else:
-                        why = error.str()
+                message = self._consumer.poll(1.0)
+                if message is None:
+                    continue
+                error = message.error()
+                if error is None:
+                    deadline = time.monotonic() + SILENT_S
+                    yield Message(message.offset(), message.key(), message.value(), message.timestamp()[1])
+                elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 (its only name)
+                    return
+                else:
+                    why = error.str()
             raise self._away(why)
         finally:
             self._consumer.unassign()

@@ -77,6 +77,19 @@ class Desk:
             await self._tell()
             return validated
 
+    async def refuse(self, manifest_sha256: str, because: str, metrics: dict[str, float]) -> Lineup:
+        """Enter a version that isn't to be published as rejected: people see what was tried, and what came of it."""
+        seen = await self.lineup()
+        number = 1 + max([seen.highest, *versions(self.folder.served), *versions(self.folder.shelf)])
+
+        def step(now: Lineup) -> Lineup:
+            entered = steps.published(now, number, manifest_sha256)
+            return steps.judged(entered, number, manifest_sha256, because, metrics)
+
+        rejected = await self._change(step)
+        await self._tell()
+        return rejected
+
     async def shadow(self, version: int) -> Lineup:
         """Have a version score what the champion scores, unseen."""
         return await self._point(version, lambda now: steps.shadowed(now, version))

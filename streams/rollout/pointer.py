@@ -2,8 +2,8 @@
 
 All keys share a hash tag: `model:{ranker}` holds revision and lineup, `…:history` the events of its last changes,
 `…:announced` the revision up to which they are on the topic `models`, `…:trial` what feedback says of the canary,
-`…:workers` the ids of workers, and `…:worker:<id>` the revision that a worker serves by; that key ends soon after the
-worker did.
+`…:trainer` the trainer's lease (`lease.py`), `…:workers` the ids of workers, and `…:worker:<id>` the revision that a
+worker serves by; that key ends soon after the worker did.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from streams.contracts.models import ModelEvent, decode, encode
 from streams.errors import StreamrankError
+from streams.rollout.lease import LEASE, lease_lost
 from streams.rollout.lineup import Lineup
 from streams.store.connection import RedisConnection, Script
 
@@ -42,8 +43,10 @@ _heartbeat = msgspec.json.Decoder(Heartbeat).decode
 class Pointer:
     """The lineup of one model, as all processes of a deployment see it. Any method may raise `Unreachable`."""
 
-    def __init__(self, redis: RedisConnection, prefix: str, model: str) -> None:
+    def __init__(self, redis: RedisConnection, prefix: str, model: str, lease: int | None = None) -> None:
+        """With the number of a trainer's `lease` nothing moves once that has ended."""
         self._redis = redis
+        self._lease = lease
         self._script = Script("point.lua")
         self._model = model
         self._key = f"{prefix}model:{{{model}}}"
@@ -58,11 +61,15 @@ class Pointer:
 
         Raises:
             PointerMoved: another lineup is there.
+            LeaseLost: the lease that was named has ended.
         """
-        keys = (self._key, self._key + ":history")
+        keys = (self._key, self._key + ":history", self._key + LEASE)
         document = msgspec.json.encode(lineup)
-        arguments = (believed.revision, lineup.revision, document, HISTORY_KEPT, *map(encode, events))
+        lease = "" if self._lease is None else self._lease
+        arguments = (believed.revision, lineup.revision, document, HISTORY_KEPT, lease, *map(encode, events))
         (moved,) = await self._redis.call(self._script, [(keys, arguments)])
+        if moved < 0:
+            raise lease_lost(self._model)
         if not moved:
             raise PointerMoved(
                 f"the lineup of {self._model} changed since revision {believed.revision}: see `streamrank models list`,"

@@ -1,0 +1,166 @@
+"""One run of the trainer: a window of the lake in, a version in shadow, canary or as champion out, or a reason why not.
+
+All of it lies in one folder, with a plan: a run that was cut off goes on there, unless the champion is another one by
+now, the settings are, or a day has passed; then the folder is gone and a new run starts. A version is known by the hash
+of its manifest, so none is published twice.
+"""
+
+import hashlib
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from inference.manifest import MANIFEST_FILE
+from inference.onnx_ranker import OnnxRanker
+from streams.errors import BadModel, StreamrankError
+from streams.lake.files import LakeFiles
+from streams.rollout.desk import Desk
+from streams.rollout.lineup import Lineup
+from streams.settings import Settings
+from training.challenge import Bounds, Challenger, make
+from training.manifest import read_manifest
+from training.recipe import Recipe, flat
+from training.staged import write_whole
+from training.window import DAY_MS, FEEDBACK_FILE, Lengths, Window, read_window, write_window
+
+PLAN_FILE: Final = "run.json"
+GOES_ON_MS: Final = DAY_MS
+"""A run that was cut off longer ago starts anew: what it knows is old."""
+Progress = Callable[[str, int | None], None]
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """What a run set out to do: why, when, against which champion, by which numbers."""
+
+    because: str
+    began_ms: int
+    champion: int
+    made_by: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of a run: a version and its state, or why it was refused."""
+
+    because: str
+    version: int
+    state: str
+    refused: str | None
+    metrics: Mapping[str, float]
+
+
+class Run:
+    """The run in a folder, begun or gone on with."""
+
+    def __init__(self, folder: Path, files: LakeFiles, settings: Settings, recipe: Recipe, progress: Progress) -> None:
+        self.folder = folder
+        self._files = files
+        self._settings = settings
+        self._recipe = recipe
+        self._progress = progress
+        self._lengths = Lengths(
+            round(settings.trainer_window_days * DAY_MS), round(settings.trainer_newest_days * DAY_MS)
+        )
+
+    def begin(self, because: str, champion: int, now_ms: int) -> Plan:
+        """Return the plan to follow: the one that is there, or a new one in an empty folder."""
+        made_by = dict(flat(self._recipe)) | {
+            "window_days": self._settings.trainer_window_days,
+            "newest_days": self._settings.trainer_newest_days,
+            "replay": self._settings.trainer_replay,
+        }
+        found = self._found()
+        same = found is not None and (found.champion, found.made_by) == (champion, made_by)
+        if found is not None and same and now_ms - found.began_ms < GOES_ON_MS:
+            self._progress(f"going on with the training of before, {found.because}", None)
+            return found
+        shutil.rmtree(self.folder, ignore_errors=True)
+        plan = Plan(because=because, began_ms=now_ms, champion=champion, made_by=made_by)
+        write_whole(self.folder / PLAN_FILE, msgspec.json.encode(plan))
+        return plan
+
+    def window(self, items: Callable[[], list[bytes]]) -> Window:
+        """Return what is learned from, copied from the lake if it isn't there."""
+        place = self.folder / "window"
+        window = read_window(place)
+        if window is None:
+            self._progress("copying the window", None)
+            future_ms = self._settings.max_future_ms
+            window = write_window(self._files, items(), place, self._lengths, future_ms)
+        return window
+
+    def challenger(self, plan: Plan, window: Window, champion_folder: Path) -> Challenger:
+        """Return the challenger, trained and judged if it isn't there."""
+        out = self.folder / self._settings.triton_model
+        place = out / "1"
+        if (place / MANIFEST_FILE).is_file():
+            manifest = read_manifest(place)
+            return Challenger(place, manifest, manifest["evaluation"]["refused"])
+        log = self.folder / "window"
+        feedback = log / FEEDBACK_FILE if window.feedback else None
+        return make(
+            log, feedback, OnnxRanker(champion_folder, plan.champion), champion_folder / str(plan.champion), out,
+            self.folder / "lists", settings=self._settings, recipe=self._recipe,
+            periods=self._lengths.periods(window.latest_ms, self._settings.trainer_replay),
+            bounds=Bounds(self._settings.trainer_margin, self._settings.trainer_forgetting),
+            told={"because": plan.because, "window": msgspec.to_builtins(window)}, progress=self._progress,
+        )  # fmt: skip
+
+    def end(self) -> None:
+        """Remove the folder: the run is over."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _found(self) -> Plan | None:
+        try:
+            return msgspec.json.decode((self.folder / PLAN_FILE).read_bytes(), type=Plan)
+        except (OSError, msgspec.DecodeError):
+            return None
+
+
+async def publish(desk: Desk, challenger: Challenger, because: str, settings: Settings) -> Result:
+    """Publish a challenger as configured, or enter it as rejected; what was done before is not done again.
+
+    Raises:
+        StreamrankError: Triton, Redis or the lease failed; the same again goes on.
+    """
+    digest = hashlib.sha256((challenger.place / MANIFEST_FILE).read_bytes()).hexdigest()
+    lineup = await desk.lineup()
+    number = _number(lineup, digest)
+    if challenger.refused is not None:
+        if number is None:
+            lineup = await desk.refuse(digest, challenger.refused, challenger.metrics)
+        return _result(lineup, digest, because, challenger, challenger.refused)
+    if number is None or lineup.versions[number].state == "published":
+        try:
+            lineup = await desk.publish(str(challenger.place), number)
+        except BadModel as exc:
+            return _result(await desk.lineup(), digest, because, challenger, str(exc))
+        number = _number(lineup, digest)
+    if number is None:
+        raise StreamrankError(f"{desk.model}: the version that was just published is gone: somebody else pruned it")
+    if lineup.versions[number].state == "validated":
+        lineup = await _step(desk, number, settings)
+    return _result(lineup, digest, because, challenger, None)
+
+
+async def _step(desk: Desk, version: int, settings: Settings) -> Lineup:
+    if settings.trainer_publish == "shadow":
+        return await desk.shadow(version)
+    if settings.trainer_publish == "canary":
+        return await desk.canary(version, settings.trainer_canary_share)
+    return await desk.promote(version)
+
+
+def _number(lineup: Lineup, digest: str) -> int | None:
+    return next((version for version, known in lineup.versions.items() if known.manifest_sha256 == digest), None)
+
+
+def _result(lineup: Lineup, digest: str, because: str, challenger: Challenger, refused: str | None) -> Result:
+    number = _number(lineup, digest) or lineup.highest
+    known = lineup.versions.get(number)
+    return Result(because, number, known.state if known else "rejected", refused, challenger.metrics)
