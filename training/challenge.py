@@ -111,7 +111,7 @@ def make(
     """
     dataset = build(Lesson(log), work, settings, recipe, periods=periods, progress=progress)
     if feedback is not None:
-        dataset = _with_feedback(dataset, feedback, work / "feedback", recipe.limits.train)
+        dataset = with_feedback(dataset, feedback, work / "feedback", recipe.limits.train)
     base, begun = base_of(champion_place)
     progress(f"training begins {begun}", None)
     made_by = {"base": base and _digest(base), "added": len(dataset.added)}
@@ -166,17 +166,7 @@ def scores(ranker: OnnxRanker, lists: Lists) -> NDArray[np.float64]:
     return np.concatenate(found)
 
 
-def _other_slates(ours: NDArray[np.float64], theirs: NDArray[np.float64], lists: Lists) -> float:
-    """Return the share of lists whose first TOP differ."""
-    pairs = list(zip(lists.offsets[:-1].tolist(), lists.offsets[1:].tolist(), strict=True))
-    tops = [
-        [np.argsort(-score[start:end], kind="stable")[:TOP].tolist() for start, end in pairs]
-        for score in (ours, theirs)
-    ]
-    return float(np.mean([one != other for one, other in zip(*tops, strict=True)]))
-
-
-def _with_feedback(dataset: Dataset, feedback: Path, folder: Path, limit: int) -> Dataset:
+def with_feedback(dataset: Dataset, feedback: Path, folder: Path, limit: int) -> Dataset:
     """Return the data set with shards of what was served and seen, at most so many lists of it."""
     folder.mkdir(parents=True, exist_ok=True)
     paths, lists = [], 0
@@ -187,6 +177,16 @@ def _with_feedback(dataset: Dataset, feedback: Path, folder: Path, limit: int) -
         part.save(paths[-1])
         lists += len(part)
     return replace(dataset, added=tuple(paths))
+
+
+def _other_slates(ours: NDArray[np.float64], theirs: NDArray[np.float64], lists: Lists) -> float:
+    """Return the share of lists whose first TOP differ."""
+    pairs = list(zip(lists.offsets[:-1].tolist(), lists.offsets[1:].tolist(), strict=True))
+    tops = [
+        [np.argsort(-score[start:end], kind="stable")[:TOP].tolist() for start, end in pairs]
+        for score in (ours, theirs)
+    ]
+    return float(np.mean([one != other for one, other in zip(*tops, strict=True)]))
 
 
 def _slices(dataset: Dataset) -> list[str]:

@@ -1,6 +1,5 @@
 """A challenger learns on from its champion and is judged on the same lists: better ones pass, spoiled ones don't."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,17 +12,20 @@ from inference.onnx_ranker import OnnxRanker
 from inference.verify import verify
 from streams.errors import Misuse
 from streams.evaluation.intervals import Interval, Paired
-from tests.support import write_version
+from tests.support import damaged, write_version
 from tests.training.conftest import DAY_MS, FIRST_MS, RECIPE, WEEKS, Event, shop, write_log
 from tests.training.test_feedback import record, write
 from tests.unit.building import settings
 from training import challenge
-from training.challenge import Bounds, Challenger, Judged, base_of, make, refusal
+from training.challenge import Bounds, Challenger, Judged, base_of, make, refusal, with_feedback
 from training.dataset import Dataset, build
+from training.fit import fit
 from training.lesson import Lesson
+from training.lists import Lists
 from training.periods import NEWEST, OLD, Periods, choose_periods
 from training.recipe import Limits
 from training.steps import Step
+from training.student import Student
 from training.student_file import STUDENT_FILE, load_student
 
 WEEK_MS = 7 * DAY_MS
@@ -51,13 +53,15 @@ def made(log: Path, folder: Path, champion: Path, **changes: Any) -> Challenger:
 
 
 @pytest.fixture(scope="module")
-def random_champion(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_version(tmp_path_factory.mktemp("champion") / "ranker", 1, seed=1)
+def bad_champion(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """It ranks the wrong way round: what is popular or repeated comes last."""
+    wrong = damaged(lambda weights: -np.abs(weights))
+    return write_version(tmp_path_factory.mktemp("champion") / "ranker", 1, seed=1, model=wrong)
 
 
 @pytest.fixture(scope="module")
-def first(log: Path, random_champion: Path, tmp_path_factory: pytest.TempPathFactory) -> Challenger:
-    return made(log, tmp_path_factory.mktemp("first"), random_champion)
+def first(log: Path, bad_champion: Path, tmp_path_factory: pytest.TempPathFactory) -> Challenger:
+    return made(log, tmp_path_factory.mktemp("first"), bad_champion)
 
 
 def test_one_that_is_better_is_not_refused_and_is_a_whole_version(first: Challenger) -> None:
@@ -88,8 +92,10 @@ def test_it_begins_with_the_weights_of_the_champion(first: Challenger, log: Path
         RECIPE, fit=replace(RECIPE.fit, epochs=1, learning_rate=1e-9),
         pretraining=replace(RECIPE.pretraining, epochs=1, learning_rate=1e-9),
     )  # fmt: skip
-    made(log, tmp_path, first.place, recipe=small)
-    before, after = (load_student(place / STUDENT_FILE).state_dict() for place in (first.place, tmp_path / "ranker/1"))
+    base, said = base_of(first.place)
+    assert said == "from version 1"
+    assert base is not None
+    before, after = base.state_dict(), fit(of_periods(log, tmp_path), small, None, base).student.state_dict()
     for name, one in before.items():
         if name != "calibration":
             assert torch.allclose(one, after[name], atol=1e-4), name
@@ -103,17 +109,17 @@ def test_a_student_of_another_shape_is_no_base(tmp_path: Path) -> None:
     assert "\n" not in said
 
 
-def test_feedback_is_learned_beside_the_walk(first: Challenger, log: Path, tmp_path: Path) -> None:
+def test_feedback_is_learned_beside_the_walk(log: Path, tmp_path: Path) -> None:
     dataset = of_periods(log, tmp_path)
-    lists = dataset.whole(NEWEST)
+    lists = dataset.whole("validation")
     path = write(tmp_path / "feedback.jsonl", [record(lists, n) for n in range(len(lists))])
-    ranker = OnnxRanker(first.place.parent, 1)
-    challenger = make(
-        log, path, ranker, first.place, tmp_path / "ranker", tmp_path / "lists", settings=settings(), recipe=RECIPE,
-        periods=PERIODS, bounds=BOUNDS, told={},
-    )  # fmt: skip
-    assert challenger.manifest["data"]["feedback_lists"] == len(lists)
-    assert challenger.manifest["evaluation"]["slices"][NEWEST]["lead"][0] > 0, "it was told the answers"
+    more = with_feedback(dataset, path, tmp_path / "feedback", limit=1_000)
+    assert [len(Lists.load(one)) for one in more.added] == [len(lists)]
+    assert [one for one in more.paths("train") if one not in dataset.paths("train")] == list(more.added)
+    assert more.paths("validation") == dataset.paths("validation")
+    assert with_feedback(dataset, path, tmp_path / "none", limit=0).added == ()
+    learned, without = (fit(one, RECIPE).student.state_dict() for one in (more, dataset))
+    assert not torch.equal(learned["direct.weight"], without["direct.weight"])
 
 
 def of_periods(log: Path, work: Path) -> Dataset:
@@ -160,7 +166,7 @@ def test_a_log_no_longer_than_its_window_has_no_old_slice() -> None:
     assert {one.split for one in chosen.wanted.values()} == {"train", "validation", NEWEST}
 
 
-def test_too_little_is_one_sentence(log: Path, random_champion: Path, tmp_path: Path) -> None:
+def test_too_little_is_one_sentence(log: Path, bad_champion: Path, tmp_path: Path) -> None:
     limits = Limits()
     with pytest.raises(Misuse, match="nobody did anything in the newest slice"):
         choose_periods(steps(10), Periods(0, 99, 0.2), limits, 1)
@@ -171,7 +177,7 @@ def test_too_little_is_one_sentence(log: Path, random_champion: Path, tmp_path: 
         choose_periods(steps(1_000), Periods(899, 899, 0.2), limits, 1)
     only = [event | {"item_id": f"n{n}"} for n, event in enumerate(shop())]
     with pytest.raises(Misuse, match="nothing to learn: of the candidates that were retrieved, none was wanted"):
-        made(write_log(tmp_path / "log", only), tmp_path, random_champion)
+        made(write_log(tmp_path / "log", only), tmp_path, bad_champion)
     assert not (tmp_path / "ranker").exists()
 
 
@@ -189,20 +195,28 @@ def test_who_forgets_or_may_be_worse_is_refused() -> None:
     )
 
 
-def test_a_training_that_was_cut_off_ends_with_the_same_file(
-    first: Challenger, log: Path, random_champion: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+class Cut(Exception):
+    """The process ended here."""
+
+
+def test_a_training_that_was_cut_off_goes_on_to_the_same_weights(
+    first: Challenger, log: Path, bad_champion: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Cut(Exception):
-        pass
+    told: list[str] = []
 
     def tell(what: str, count: int | None) -> None:
+        told.append(what)
         if what.startswith("epoch 2"):
             raise Cut
 
-    with pytest.raises(Cut):
-        made(log, tmp_path, random_champion, progress=tell)
-    assert not (tmp_path / "ranker" / "1" / "manifest.json").exists()
-    again = made(log, tmp_path, random_champion)
-    told = json.dumps(again.manifest, sort_keys=True)
-    assert told == json.dumps(dict(first.manifest), sort_keys=True)
-    assert challenge.TOP == 10
+    def weights(student: Student, folder: Path, version: int) -> None:
+        for name, one in load_student(first.place / STUDENT_FILE).state_dict().items():
+            assert torch.equal(one, student.state_dict()[name]), name
+        raise Cut
+
+    monkeypatch.setattr(challenge, "export", weights)
+    for _ in range(2):
+        with pytest.raises(Cut):
+            made(log, tmp_path, bad_champion, progress=tell)
+    assert [line[:7] for line in told if line.startswith("epoch")] == ["epoch 1", "epoch 2", "epoch 3", "epoch 4"]
+    assert not (tmp_path / "ranker").exists()
