@@ -58,7 +58,7 @@ class Lease:
         Raises:
             LeaseLost: it has ended.
         """
-        if not await self._call("renew", self.number, self._lasts_ms):
+        if not await self._call("renew", self.number or 0, self._lasts_ms):
             raise lease_lost(self._model)
 
     async def release(self) -> None:
