@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from threading import Event
 
 import msgspec
@@ -32,7 +33,9 @@ from streams.rollout.pointer import Pointer
 from streams.settings import Settings
 from streams.store.connection import connect
 from streams.store.redis import RedisStore
+from training.challenge import Challenger
 from training.due import Seen, check_schedule, due
+from training.periods import NEWEST
 from training.recipe import Recipe, read_recipe
 from training.trainer import Progress, Result, Run, publish
 
@@ -107,7 +110,7 @@ class Service:
         done = Done(run_ms=self._clock(), labelled=labelled, heard=heard)
         run = Run(self._settings.trainer_folder / "run", self._files, self._settings, self._recipe, self._progress)
         try:
-            result = asyncio.run(self._trained(run, because))
+            result = self._trained(run, because)
         except (Unreachable, LeaseLost, CannotWrite):
             raise  # it goes on when that is over
         except StreamrankError:
@@ -118,26 +121,37 @@ class Service:
         run.end()
         return result
 
-    async def _trained(self, run: Run, because: str) -> Result:
-        redis = connect(self._settings)
-        try:
-            settings = self._settings
-            pointer = Pointer(redis, settings.key_prefix, settings.triton_model, self._held.number)
-            address = triton_address(settings)
-            desk = Desk(settings, pointer, address, "trainer", because, self._clock)
+    def _trained(self, run: Run, because: str) -> Result:
+        """Train, judge and publish; the log is walked in an event loop of its own, so this is in none."""
+        champion, folder = asyncio.run(self._champion())
+        plan = run.begin(because, champion, self._clock())
+        items = asyncio.run(self._items())
+        window = run.window(items)
+        self._files.write_bytes("items.jsonl", b"".join(value + b"\n" for value in items))
+        challenger = run.challenger(plan, window, folder)
+        self._check()
+        return asyncio.run(self._publish(challenger, plan.because))
+
+    async def _champion(self) -> tuple[int, Path]:
+        """Return the champion's version, and the model's folder in which it lies."""
+        async with self._desk("") as desk:
             champion = (await desk.lineup()).champion
             folder = desk.folder.where(champion)
             if folder is None:
                 raise Misuse(f"triton_repository: the champion {desk.model}/{champion} is not in it")
-            plan = run.begin(because, champion, self._clock())
-            items = await self._items()
-            window = run.window(lambda: items)
-            self._files.write_bytes("items.jsonl", b"".join(value + b"\n" for value in items))
-            challenger = run.challenger(plan, window, folder)
-            self._check()
-            sentence = challenger.manifest["evaluation"]["slices"]["newest"]["sentence"]
-            desk = Desk(settings, pointer, address, "trainer", f"{plan.because}: {sentence}", self._clock)
-            return await publish(desk, challenger, plan.because, settings)
+            return champion, folder
+
+    async def _publish(self, challenger: Challenger, because: str) -> Result:
+        sentence = challenger.manifest["evaluation"]["slices"][NEWEST]["sentence"]
+        async with self._desk(f"{because}: {sentence}") as desk:
+            return await publish(desk, challenger, because, self._settings)
+
+    @asynccontextmanager
+    async def _desk(self, why: str) -> AsyncIterator[Desk]:
+        redis, settings = connect(self._settings), self._settings
+        try:
+            pointer = Pointer(redis, settings.key_prefix, settings.triton_model, self._held.number)
+            yield Desk(settings, pointer, triton_address(settings), "trainer", why, self._clock)
         finally:
             await redis.close()
 

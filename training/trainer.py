@@ -84,14 +84,14 @@ class Run:
         write_whole(self.folder / PLAN_FILE, msgspec.json.encode(plan))
         return plan
 
-    def window(self, items: Callable[[], list[bytes]]) -> Window:
+    def window(self, items: list[bytes]) -> Window:
         """Return what is learned from, copied from the lake if it isn't there."""
         place = self.folder / "window"
         window = read_window(place)
         if window is None:
             self._progress("copying the window", None)
             future_ms = self._settings.max_future_ms
-            window = write_window(self._files, items(), place, self._lengths, future_ms)
+            window = write_window(self._files, items, place, self._lengths, future_ms)
         return window
 
     def challenger(self, plan: Plan, window: Window, champion_folder: Path) -> Challenger:

@@ -18,6 +18,7 @@ from streams.lake.read import rows
 from streams.lake.rows import line
 from training.periods import Periods
 from training.staged import staged_folder
+from training.steps import DEPTHS
 
 FEEDBACK_FILE: Final = "feedback.jsonl.gz"
 META_FILE: Final = "window.json"
@@ -26,9 +27,9 @@ DAY_MS: Final = 86_400_000
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What is in the folder: counts, and the first and the latest time of an event."""
+    """What is in the folder: counts, and the first and the latest time of a signal, which is what is learned from."""
 
-    events: int
+    signals: int
     feedback: int
     items: int
     first_ms: int
@@ -61,14 +62,16 @@ def write_window(
         CannotWrite: the folder can't be written.
     """
     with staged_folder(folder) as staged:
-        events, first_ms, latest_ms = _write_events(files, staged / f"{EVENTS_FILE}.gz", max_future_ms)
-        if not events:
-            raise Misuse(f"lake: {files.url} holds no events: nothing to learn from; let the trainer archive some")
+        signals, first_ms, latest_ms = _write_events(files, staged / f"{EVENTS_FILE}.gz", max_future_ms)
+        if not signals:
+            raise Misuse(
+                f"lake: {files.url}: nobody did anything in it yet: nothing to learn from; let the trainer archive some"
+            )
         catalogue = list(items)
         _write(staged / f"{ITEMS_FILE}.gz", catalogue)
         periods = lengths.periods(latest_ms, 0.0)
         feedback = _write(staged / FEEDBACK_FILE, _feedback(files, periods))
-        window = Window(events, feedback, len(catalogue), first_ms, latest_ms)
+        window = Window(signals, feedback, len(catalogue), first_ms, latest_ms)
         (staged / META_FILE).write_bytes(msgspec.json.encode(window))
     return window
 
@@ -80,7 +83,10 @@ def read_window(folder: Path) -> Window | None:
 
 
 def _write_events(files: LakeFiles, path: Path, max_future_ms: int) -> tuple[int, int, int]:
-    """Write the events; return how many, and the first and the latest time."""
+    """Write the events; return how many are signals, and the first and the latest time of those.
+
+    Requests and ticks come also when nobody does anything.
+    """
     count, first_ms, latest_ms = 0, MAX_AT_MS, 0
     with _opened(path) as log:
         for row in rows(files, EVENTS):
@@ -88,7 +94,8 @@ def _write_events(files: LakeFiles, path: Path, max_future_ms: int) -> tuple[int
             text = line(row.fields, row.stream.partition)
             if at_ms is not None and text is not None:
                 log.write(text + b"\n")
-                count, first_ms, latest_ms = count + 1, min(first_ms, at_ms), max(latest_ms, at_ms)
+                if row.fields["type"] in DEPTHS:
+                    count, first_ms, latest_ms = count + 1, min(first_ms, at_ms), max(latest_ms, at_ms)
     return count, first_ms, latest_ms
 
 

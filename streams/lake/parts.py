@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from itertools import pairwise
 from typing import NamedTuple
+from urllib.parse import quote, unquote
 
 _NAME = re.compile(
     r"topic=(?P<topic>[^/]+)/day=(?P<day>\d{4}-\d\d-\d\d)/"
@@ -40,7 +41,10 @@ class Part(NamedTuple):
     def path(self) -> str:
         """Where it lies in the lake."""
         topic, topic_id, partition = self.stream
-        return f"topic={topic}/day={self.day}/{partition:05d}-{self.first:020d}-{self.last:020d}-{topic_id}.parquet"
+        name = (
+            f"{partition:05d}-{self.first:020d}-{self.last:020d}-{quote(topic_id, safe='')}"  # an id may have a slash
+        )
+        return f"topic={topic}/day={self.day}/{name}.parquet"
 
 
 def part_of(path: str) -> Part | None:
@@ -52,7 +56,7 @@ def part_of(path: str) -> Part | None:
     found = _NAME.fullmatch(path)
     if found is None:
         return None
-    stream = Stream(found["topic"], found["topic_id"], int(found["partition"]))
+    stream = Stream(found["topic"], unquote(found["topic_id"]), int(found["partition"]))
     return Part(stream, found["day"], int(found["first"]), int(found["last"]))
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from streams.lake import upkeep
 from streams.lake.archive import archive
 from streams.lake.files import LakeFiles
-from streams.lake.parts import lost
+from streams.lake.parts import Part, Stream, lost, part_of
 from tests.unit.building import DAY, T0
 from tests.unit.lake.memory import TODAY, Killed, Mortal, Topic, lake, places
 
@@ -71,6 +71,17 @@ def test_what_is_lost_is_counted(steps: list[tuple[int, int]]) -> None:
         span = seen[-1] - seen[0] + 1 if seen else 0
         assert len(seen) + counted == span
         assert lost(files.parts()) == counted
+
+
+@given(
+    st.text(st.characters(codec="utf-8"), min_size=1),
+    st.integers(0, 99_999),
+    st.integers(0, 2**63 - 1),
+    st.integers(0, 2**63 - 1),
+)
+def test_a_file_is_known_by_its_name(topic_id: str, partition: int, first: int, last: int) -> None:
+    part = Part(Stream("events", topic_id, partition), TODAY, first, last)
+    assert part_of(part.path) == part
 
 
 def _do(what: str, files: LakeFiles, topic: Topic) -> None:

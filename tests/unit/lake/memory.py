@@ -24,7 +24,7 @@ class Killed(Exception):
 class Topic:
     """A `Source` whose partitions grow; `low` is where each begins by now."""
 
-    def __init__(self, partitions: int = 1, topic_id: str = "id-1_x") -> None:
+    def __init__(self, partitions: int = 1, topic_id: str = "id-1_/+x") -> None:
         self.topic_id = topic_id
         self.partitions = partitions
         self.logs: list[list[Message]] = [[] for _ in range(partitions)]
