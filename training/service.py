@@ -9,7 +9,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
@@ -75,6 +75,9 @@ class Service:
         self._recipe = recipe_of(settings)
         self._held = held
         self._stop = stop
+        self._alive = settings.trainer_folder / "alive"
+        with suppress(OSError):  # or what is next written there says so
+            self._alive.parent.mkdir(parents=True, exist_ok=True)
         self._clock = clock
         self._tell = progress
         self._began_ms = clock()
@@ -219,6 +222,10 @@ class Service:
     def _check(self) -> None:
         if self._stop.is_set():
             raise Stopped
+        try:
+            self._alive.touch()
+        except OSError as exc:
+            raise CannotWrite(f"trainer_folder: {self._alive}: cannot be written: {exc.strerror}") from exc
         self._held.check()
 
 

@@ -1,4 +1,4 @@
-"""`streamrank up`: the embedded stack, a worker and a learner on this machine, until Ctrl-C."""
+"""`streamrank up`: the embedded stack, a worker, a learner, and a trainer if the settings say so, until Ctrl-C."""
 
 import json
 import os
@@ -56,6 +56,7 @@ def up(config: Path | None, run_dir: Path, models: Path, learns: bool) -> None:
     with Stack(run_dir, models) as stack:
         environment = embedded_environment(stack.addresses)
         settings = _settings(config, environment)
+        environment |= _trainers_places(settings, run_dir)
         create_topics(settings)
         write_settings(run_dir / SETTINGS_FILE, environment)
         if config is not None:
@@ -69,6 +70,9 @@ def up(config: Path | None, run_dir: Path, models: Path, learns: bool) -> None:
             for process in processes:
                 process.await_ready(READY_S, meanwhile=lambda: _raise_if(stop))
             _say_ready(console, processes, run_dir / SETTINGS_FILE)
+            if settings.trainer:
+                processes.append(running.enter_context(SupervisedWorker(stack.run_dir, variables, "trainer")))
+                processes[-1].start()
             while not stop.wait(0.2):
                 for restart in stack.check():
                     console.print(f"[yellow]{restart.name} was started again: {restart.because}; {restart.lost}[/]")
@@ -76,6 +80,13 @@ def up(config: Path | None, run_dir: Path, models: Path, learns: bool) -> None:
                 for said in filter(None, [process.check() for process in processes]):
                     console.print(f"[yellow]{said}[/]")
             console.print("stopping")
+
+
+def _trainers_places(settings: Settings, run_dir: Path) -> dict[str, str]:
+    """Return the variables that put lake and trainer into the run folder, unless the settings name other places."""
+    places = {"lake": run_dir.absolute() / "lake", "trainer_folder": run_dir.absolute() / "trainer"}
+    named = settings.model_fields_set
+    return {ENV_PREFIX + name.upper(): str(place) for name, place in places.items() if name not in named}
 
 
 def embedded_environment(addresses: Addresses) -> dict[str, str]:

@@ -24,7 +24,11 @@ DOCKERFILES = sorted((ROOT / "deploy").glob("*Dockerfile"))
 VARIABLE = re.compile(r"(?<!\$)\$\{(\w+)(?::([-?])([^}]*))?\}")
 SECRET = re.compile(r"PASSWORD|SECRET|TOKEN|PRIVATE|CREDENTIAL", re.IGNORECASE)
 
-ours = [name for name, service in SERVICES.items() if service.get("image", "").startswith("streamrank:")]
+ours = [
+    name
+    for name, service in SERVICES.items()
+    if service.get("image", "").startswith(("streamrank:", "streamrank-trainer:"))
+]
 verbs = [name for name in ours if "entrypoint" not in SERVICES[name]]
 
 
@@ -48,8 +52,10 @@ def test_commands_are_verbs_of_the_command_line(name: str) -> None:
     command.make_context(name, words)
 
 
-def test_there_are_a_worker_a_learner_and_something_that_makes_the_topics() -> None:
-    assert [SERVICES[name]["command"] for name in verbs] == [["topics", "create"], ["worker"], ["learner"]]
+def test_there_are_a_worker_a_learner_perhaps_a_trainer_and_something_that_makes_the_topics() -> None:
+    commands = [SERVICES[name]["command"] for name in verbs]
+    assert commands == [["topics", "create"], ["worker"], ["learner"], ["trainer"]]
+    assert SERVICES["trainer"]["profiles"] == ["trainer"]
     assert "worker" in VERBS
 
 
@@ -76,7 +82,7 @@ def test_whatever_talks_to_servers_has_all_settings() -> None:
 def test_each_waits_for_what_it_needs() -> None:
     waits = {name: set(service.get("depends_on", {})) for name, service in SERVICES.items()}
     assert "kafka" in waits["topics"]
-    assert {"topics", "redis", "triton-cpu", "triton-gpu"} <= waits["worker"]
+    assert {"topics", "redis", "triton-cpu", "triton-gpu"} <= waits["worker"] == waits["trainer"]
     for target in ("cpu", "gpu"):
         assert f"models-{target}" in waits[f"triton-{target}"]
         assert SERVICES["worker"]["depends_on"][f"triton-{target}"]["required"] is False
@@ -87,6 +93,9 @@ def test_data_survive_a_container() -> None:
     assert SERVICES["kafka"]["environment"]["KAFKA_LOG_DIRS"] in mounted["kafka"]
     (folder,) = re.findall(r"^dir (\S+)$", (ROOT / "deploy/redis/redis.conf").read_text(), re.MULTILINE)
     assert folder in mounted["redis"]
+    settings = COMPOSE["x-settings"]
+    for name in ("LAKE", "TRAINER_FOLDER", "TRITON_REPOSITORY"):
+        assert settings[f"STREAMRANK_{name}"] in mounted["trainer"]
     assert all("/models" in mounted[f"{kind}-{target}"] for kind in ("models", "triton") for target in ("cpu", "gpu"))
 
 
