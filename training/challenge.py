@@ -69,10 +69,8 @@ class Challenger:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """What is told of it: NDCG on the newest slice, and the leads."""
-        evaluation = self.manifest["evaluation"]
-        told = {METRIC: evaluation["results"]["streamrank"][METRIC][0]}
-        return told | {f"{name}_lead": one["lead"][0] for name, one in evaluation["slices"].items()}
+        """What is told of it: NDCG on the newest slice, and by how much it leads on each."""
+        return {name: value[0] for name, value in self.manifest["evaluation"]["results"]["streamrank"].items()}
 
 
 def base_of(place: Path) -> tuple[Student | None, str]:
@@ -214,14 +212,14 @@ def _evaluation(slices: Mapping[str, Judged], champion: str, bounds: Bounds) -> 
         }
         for name, one in slices.items()
     }
-    results = {"streamrank": {METRIC: kept[NEWEST]["challenger"]}}
+    leads = {f"{name}_lead": one["lead"] for name, one in kept.items()}
     return {
         "champion": champion,
         "k": TOP,
         "bounds": asdict(bounds),
         "refused": refusal(slices, bounds),
         "slices": kept,
-        "results": results,
+        "results": {"streamrank": {METRIC: kept[NEWEST]["challenger"]} | leads},
     }
 
 

@@ -105,13 +105,16 @@ class Service:
         return done
 
     def _due(self, last: Done | None, drift: DriftDetected | None) -> str | None:
+        cut_off = self._run_here().unfinished(self._clock())
+        if cut_off is not None:
+            return cut_off.because
         seen = Seen(last.run_ms if last else self._began_ms, self._labels(last), drift)
         return due(self._settings, seen, self._clock(), last is None)
 
     def _run(self, because: str, heard: dict[str, int]) -> Result:
         labelled = {_key(stream): part.last for stream, part in ends(self._files.parts()).items()}
         done = Done(run_ms=self._clock(), labelled=labelled, heard=heard)
-        run = Run(self._settings.trainer_folder / "run", self._files, self._settings, self._recipe, self._progress)
+        run = self._run_here()
         try:
             result = self._trained(run, because)
         except (Unreachable, LeaseLost, CannotWrite):
@@ -123,6 +126,9 @@ class Service:
         asyncio.run(self._note(done))
         run.end()
         return result
+
+    def _run_here(self) -> Run:
+        return Run(self._settings.trainer_folder / "run", self._files, self._settings, self._recipe, self._progress)
 
     def _trained(self, run: Run, because: str) -> Result:
         """Train, judge and publish; the log is walked in an event loop of its own, so this is in none."""

@@ -67,6 +67,14 @@ class Run:
             round(settings.trainer_window_days * DAY_MS), round(settings.trainer_newest_days * DAY_MS)
         )
 
+    def unfinished(self, now_ms: int) -> Plan | None:
+        """Return the plan of a run that was cut off and may go on."""
+        try:
+            plan = msgspec.json.decode((self.folder / PLAN_FILE).read_bytes(), type=Plan)
+        except (OSError, msgspec.DecodeError):
+            return None
+        return plan if now_ms - plan.began_ms < GOES_ON_MS else None
+
     def begin(self, because: str, champion: int, now_ms: int) -> Plan:
         """Return the plan to follow: the one that is there, or a new one in an empty folder."""
         made_by = dict(flat(self._recipe)) | {
@@ -74,9 +82,8 @@ class Run:
             "newest_days": self._settings.trainer_newest_days,
             "replay": self._settings.trainer_replay,
         }
-        found = self._found()
-        same = found is not None and (found.champion, found.made_by) == (champion, made_by)
-        if found is not None and same and now_ms - found.began_ms < GOES_ON_MS:
+        found = self.unfinished(now_ms)
+        if found is not None and (found.champion, found.made_by) == (champion, made_by):
             self._progress(f"going on with the training of before, {found.because}", None)
             return found
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -114,12 +121,6 @@ class Run:
     def end(self) -> None:
         """Remove the folder: the run is over."""
         shutil.rmtree(self.folder, ignore_errors=True)
-
-    def _found(self) -> Plan | None:
-        try:
-            return msgspec.json.decode((self.folder / PLAN_FILE).read_bytes(), type=Plan)
-        except (OSError, msgspec.DecodeError):
-            return None
 
 
 async def publish(desk: Desk, challenger: Challenger, because: str, settings: Settings) -> Result:

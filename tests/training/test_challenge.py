@@ -73,7 +73,8 @@ def test_one_that_is_better_is_not_refused_and_is_a_whole_version(first: Challen
     assert first.metrics["newest_lead"] == evaluation["slices"]["newest"]["lead"][0]
     assert set(first.manifest["sha256"]) == {"model.onnx", STUDENT_FILE}
     manifest, _ = verify(first.place.parent, 1)
-    assert manifest.metrics == {"ndcg": evaluation["results"]["streamrank"]["ndcg"][0]}
+    assert manifest.metrics == first.metrics
+    assert set(first.metrics) == {"ndcg", "newest_lead", "old_lead"}
     assert first.manifest["data"]["begun"] == f"anew: 1 has no {STUDENT_FILE} beside its manifest"
 
 
