@@ -16,6 +16,7 @@ from threading import Event
 
 import msgspec
 
+from inference.repository import StillLoading
 from streams.checks import triton_address
 from streams.contracts.models import DriftDetected
 from streams.contracts.topics import EVENTS, FEEDBACK, MODELS
@@ -29,7 +30,7 @@ from streams.lake.read import rows
 from streams.rollout.desk import Desk
 from streams.rollout.held import Held
 from streams.rollout.lease import Done, Lease, LeaseLost
-from streams.rollout.pointer import Pointer
+from streams.rollout.pointer import Pointer, PointerMoved
 from streams.settings import Settings
 from streams.store.connection import connect
 from streams.store.redis import RedisStore
@@ -41,6 +42,8 @@ from training.trainer import Progress, Result, Run, publish
 
 UPKEEP_S = 3_600.0
 """Between two times that old days go, small files are put together, and who asked is forgotten."""
+_PASSING = (Unreachable, LeaseLost, CannotWrite, PointerMoved, StillLoading)
+"""What says nothing about the challenger, and may be over next time."""
 BY_HAND = "asked for by hand"
 
 log = logging.getLogger(__name__)
@@ -112,12 +115,11 @@ class Service:
         return due(self._settings, seen, self._clock(), last is None)
 
     def _run(self, because: str, heard: dict[str, int]) -> Result:
-        labelled = {_key(stream): part.last for stream, part in ends(self._files.parts()).items()}
-        done = Done(run_ms=self._clock(), labelled=labelled, heard=heard)
+        done = Done(run_ms=self._clock(), labelled=self._archived(), heard=heard)
         run = self._run_here()
         try:
             result = self._trained(run, because)
-        except (Unreachable, LeaseLost, CannotWrite):
+        except _PASSING:
             raise  # it goes on when that is over
         except StreamrankError:
             asyncio.run(self._note(done))
@@ -126,6 +128,10 @@ class Service:
         asyncio.run(self._note(done))
         run.end()
         return result
+
+    def _archived(self) -> dict[str, int]:
+        """Return the last offset of each stream in the lake."""
+        return {_key(stream): part.last for stream, part in ends(self._files.parts()).items()}
 
     def _run_here(self) -> Run:
         return Run(self._settings.trainer_folder / "run", self._files, self._settings, self._recipe, self._progress)

@@ -100,6 +100,11 @@ def history(office: Office) -> list[ModelEvent]:
     return office.do(lambda desk: desk.pointer.history())
 
 
+def followed(office: Office) -> set[int]:
+    """Return the champions that workers serve."""
+    return {beat.champion for beat in office.do(lambda desk: desk.pointer.heartbeats()).values()}
+
+
 def await_lake(settings: Settings, purchases: int) -> None:
     def there() -> bool:
         found = rows(LakeFiles(str(settings.lake)), EVENTS, columns=["type"])
@@ -128,6 +133,7 @@ def test_the_circle_turns_by_itself_and_a_spoiled_window_stops_it(
         assert promoted.who == "trainer"
         assert promoted.why.startswith("drift of click loss, found by adwin: the challenger is better than it: ndcg +")
         assert promoted.metrics["newest_lead"] > 0
+        wait_until(lambda: followed(office) == {3}, STEP_S, "the worker to follow")
         publish(settings, EVENTS, [request("u1", "r1")])
         (slate,) = Reader(settings, RECOMMENDATIONS).until(len, 20, "a slate")
         assert slate["model"] == "ranker/3"
