@@ -13,6 +13,8 @@ from streams.lake.files import LakeFiles
 from streams.lake.parts import Part, Stream, by_stream
 from streams.lake.rows import line
 
+TICK = "tick"
+
 
 class Row(NamedTuple):
     """A row of the lake, `fields` by name, and where it is from."""
@@ -24,12 +26,12 @@ class Row(NamedTuple):
 def rows(
     files: LakeFiles, topic: str, after: Mapping[Stream, int] | None = None, columns: list[str] | None = None
 ) -> Iterator[Row]:
-    """Yield the rows of a topic behind these offsets; with `columns` only those, and `offset` and `kafka_ms`.
+    """Yield the rows of a topic behind these offsets; with `columns` only those, and `offset`, `kafka_ms` and `type`.
 
     Raises:
         Misuse: a file is damaged, or none of this version's.
     """
-    wanted = columns and [*{"offset": 0, "kafka_ms": 0} | dict.fromkeys(columns, 0)]
+    wanted = columns and [*dict.fromkeys(("offset", "kafka_ms", "type", *columns))]
     parts = by_stream(part for part in files.parts() if part.stream.topic == topic)
     streams = [_Reading(files, stream, (after or {}).get(stream, -1), wanted) for stream in sorted(parts)]
     for _, row in heapq.merge(*(one.timed(parts[one.stream]) for one in streams), key=lambda pair: pair[0]):
@@ -54,10 +56,14 @@ class _Reading:
         self._columns = columns
 
     def timed(self, parts: list[Part]) -> Iterator[tuple[tuple[int, Stream, int], Row]]:
-        """Yield the rows, each with its place in the merged log: times never fall within a stream."""
+        """Yield the rows, each with its place in the merged log: times never fall within a stream.
+
+        A tick is Streamrank's own, of the present: where an old log is replayed, nothing of it is to wait for that.
+        """
         latest_ms = 0
         for fields in self._rows(parts):
-            latest_ms = max(latest_ms, fields["kafka_ms"])
+            if fields["type"] != TICK:
+                latest_ms = max(latest_ms, fields["kafka_ms"])
             yield (latest_ms, self.stream, fields["offset"]), Row(self.stream, fields)
 
     def _rows(self, parts: list[Part]) -> Iterator[Mapping[str, Any]]:

@@ -93,6 +93,30 @@ def test_up_starts_a_killed_worker_again_and_leaves_nothing_behind(models: Path,
         supervisor.wait()
 
 
+def test_up_starts_a_trainer_if_the_settings_say_so(models: Path, tmp_path: Path) -> None:
+    config, run_dir, output = tmp_path / "config.toml", tmp_path / "run", tmp_path / "output"
+    config.write_text("trainer = true\ntrainer_archive_every_s = 0.5\n")
+    words = ["up", "--config", str(config), "--run-dir", str(run_dir), "--models", str(models)]
+    env = {name: value for name, value in os.environ.items() if not name.startswith("STREAMRANK_")}
+    with output.open("wb") as sink:
+        command = [sys.executable, "-m", "streams.cli", *words]
+        supervisor = subprocess.Popen(command, env=env, stdout=sink, stderr=subprocess.STDOUT)
+    try:
+        alive = run_dir / "trainer" / "alive"
+        wait_until(lambda: alive.exists() or supervisor.poll() is not None, 120, "the trainer")
+        assert supervisor.poll() is None, output.read_text()
+        # There is one: another waits, or says so.
+        second = verb("trainer", "--once", "--config", str(run_dir / "streamrank.toml"), env=env)
+        assert second.returncode == 1
+        assert "another trainer of ranker is at work" in second.stderr
+        supervisor.send_signal(signal.SIGINT)
+        assert supervisor.wait(60) == 0
+        assert "ready" in output.read_text()
+    finally:
+        supervisor.kill()
+        supervisor.wait()
+
+
 def _worker_of(supervisor: int, name: str = "worker") -> int:
     """Return the child of the supervisor that runs this verb."""
     children = Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()

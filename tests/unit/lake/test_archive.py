@@ -145,6 +145,18 @@ def test_a_lake_is_a_log(tmp_path: Path) -> None:
     assert log.done == 0.8, "a message without a value is no line"
 
 
+def test_the_ticks_of_a_replay_hold_nothing_up(tmp_path: Path) -> None:
+    """Partition 0 was told the present in the middle of an old log; partition 1 wasn't."""
+    topic, files = Topic(2), lake(tmp_path)
+    for n in range(6):
+        topic.add(n % 2, click(n), T0 + n)
+        if n == 2:
+            topic.add(0, {"type": "tick", "partition": 0}, T0 + DAY)
+    archive(files, "events", topic, TODAY)
+    seen = [value.get("item_id", "tick") for value in values(files)]
+    assert [name for name in seen if name != "tick"] == [f"i{n}" for n in range(6)]
+
+
 def test_outcomes_are_counted(tmp_path: Path) -> None:
     topic, files = Topic(), lake(tmp_path)
     shown = [{"item_id": "a"}, {"item_id": "b", "outcome": "cart"}, {"item_id": "c", "outcome": "click"}]
