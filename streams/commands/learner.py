@@ -9,7 +9,7 @@ from streams.online.process import run
 from streams.settings import Settings
 
 _NICE = 5
-"""By how much it gives way to workers on the same machine: a slate is due in milliseconds, a lesson in half a second."""
+"""By how much it gives way to workers on the machine: a slate is due in milliseconds, a lesson in half a second."""
 
 
 @click.command()
