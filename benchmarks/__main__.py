@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from benchmarks import backfill, drift, explore, ingest, latency, learner, simulate, store, swap
+from benchmarks import backfill, drift, explore, ingest, latency, learner, react, simulate, store, swap
 from benchmarks.report import Section, as_json, machine, show
 from streams.embedded.stack import Addresses, Stack
 from streams.errors import StreamrankError
@@ -29,6 +29,7 @@ def suites(seconds: float, swaps: int, plot: Path | None, data: Path | None) -> 
     return {
         "latency": _on_stack(lambda at, folder, command: latency.measure(at, folder, seconds, command)),
         "ingest": _on_stack(lambda at, folder, command: ingest.measure(at, folder, ingest.EVENTS_IN_LOG, command)),
+        "react": _on_stack(react.measure),
         "store": _on_stack(store.measure),
         "backfill": _on_stack(backfill.measure),
         "simulate": simulate.measure,
@@ -53,7 +54,9 @@ def _on_stack(measure: Callable[[Addresses, Path, str], list[Section]]) -> Measu
 @click.argument(
     "suite",
     required=False,
-    type=click.Choice(["latency", "ingest", "store", "backfill", "simulate", "explore", "swap", "learner", "drift"]),
+    type=click.Choice(
+        ["latency", "react", "ingest", "store", "backfill", "simulate", "explore", "swap", "learner", "drift"]
+    ),
 )
 @click.option("--seconds", default=20.0, show_default=True, type=click.FloatRange(1), help="Length of a paced run.")
 @click.option("--swaps", default=100, show_default=True, type=click.IntRange(1), help="Of the ranker, in suite swap.")
