@@ -136,10 +136,8 @@ def _burst(n: int, client: _Client, deployment: Deployment) -> float:
 
 
 def _click(user: int, item_id: str) -> Pair:
-    event: Any = ev.Click(
-        user_id=f"user-{user}", event_id=f"c-{time.perf_counter_ns()}", at_ms=_now_ms(), item_id=item_id
-    )
-    return event.user_id.encode(), _encode(event)
+    user_id, event_id = f"user-{user}", f"c-{time.perf_counter_ns()}"
+    return user_id.encode(), _encode(ev.Click(user_id=user_id, event_id=event_id, at_ms=_now_ms(), item_id=item_id))
 
 
 def _now_ms() -> int:
