@@ -62,17 +62,21 @@ def export_teacher(cross: CrossEncoder, folder: Path, version: int, *, int8: boo
     """Write `<folder>/<version>/` and return its path; with `int8` large weights in a quarter of the bytes.
 
     Raises:
-        BadModel: the file differs from torch, or a pair's answer depends on its batch.
+        BadModel: it answers what isn't finite, the file differs from it, or a pair's answer depends on its batch.
         CannotWrite: the disk is full, or the folder isn't ours to write.
     """
     contracted = _Contracted(rounded(cross) if int8 else cross).eval()
     inputs = _inputs(cross)
+    with torch.inference_mode():
+        expected = contracted(*inputs).numpy()
+    if not np.isfinite(expected).all():
+        raise BadModel("the teacher answers what isn't finite: train it anew")
     graph = graph_of(contracted, inputs, TEACHER, "teacher")
     place = folder / str(version)
     with staged_folder(place) as staged:
         onnx.save(in_int8(graph) if int8 else graph, staged / MODEL_FILE)
         (staged / TOKENIZER_FILE).write_text(cross.language.tokenizer.backend_tokenizer.to_str(), "utf-8")
-        _check(staged / MODEL_FILE, contracted, inputs)
+        _check(staged / MODEL_FILE, inputs, expected)
     return place
 
 
@@ -93,14 +97,12 @@ def _inputs(cross: CrossEncoder) -> list[Tensor]:
     return [read["input_ids"].int(), read["attention_mask"].int(), kinds.int(), drawn]
 
 
-def _check(path: Path, contracted: _Contracted, inputs: list[Tensor]) -> None:
-    """Compare the file with torch, and pairs alone with pairs together.
+def _check(path: Path, inputs: list[Tensor], expected: NDArray[np.float32]) -> None:
+    """Compare the file with what torch says, and pairs alone with pairs together.
 
     Raises:
         BadModel: they differ.
     """
-    with torch.inference_mode():
-        expected = contracted(*inputs).numpy()
     said = answers(path, inputs)
     alone = np.concatenate([answers(path, [tensor[n : n + 1] for tensor in inputs]) for n in range(len(said))])
     for what, other in (("differs from torch", expected), ("depends on its batch", alone)):
