@@ -32,6 +32,8 @@ HOUSEHOLDS = 500
 """Of about 2,500. More make the comparison surer and the demo longer."""
 MOST_WEEKS = 8
 """So many whole weeks the data has after the cut."""
+WINDOWS = {ENV_PREFIX + "ATTRIBUTION_WINDOW_S": "86400", ENV_PREFIX + "PURCHASE_WINDOW_S": "1800"}
+"""The demo squeezes half a day into a second, so the usual window would be over before a click came."""
 READY_S = 60.0
 REPORT = "report.json"
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -115,7 +117,7 @@ def _run(view: View, run_dir: Path, plan: Plan, models: Path) -> Told:
         with view.phase("servers") as phase:
             forget_state(run_dir / "stack")
             stack = running.enter_context(Stack(run_dir / "stack", models))
-            environment = embedded_environment(stack.addresses)
+            environment = embedded_environment(stack.addresses) | WINDOWS
             settings = _settings(environment)
             create_topics(settings)
             phase.done("Kafka, Redis and Triton are ready")

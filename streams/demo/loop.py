@@ -24,8 +24,7 @@ class Learned(Struct, frozen=True):
 class Loop:
     """`records` are those in `feedback`, by the broker's offsets, `written` those that the join counts, in Redis.
 
-    `unjoined` are clicks and impressions that came when the slate's window was over: the demo squeezes half a day
-    into a second, so that a window of 30 minutes is over in 40 ms.
+    `unjoined` are clicks and impressions that came when the slate's window was over, as on a machine that is too slow.
     """
 
     records: int

@@ -85,8 +85,9 @@ class Learner:
         self.counts["unseen" if judged is None else "learned"] += 1
         if judged is not None:
             losses = _losses(judged)
+            weight = max(_RECENT, 1 / self.counts["learned"])  # the plain mean at first, or the first record would rule
             for name, loss in losses.items():
-                self.losses[name] = self.losses.get(name, loss) + _RECENT * (loss - self.losses.get(name, loss))
+                self.losses[name] = self.losses.get(name, loss) + weight * (loss - self.losses.get(name, loss))
             found = self._watch.update(_signals(record, judged, losses), at_ms)
             self.found = (self.found + found)[-_MOST_FOUND:]
         return judged

@@ -42,6 +42,18 @@ def test_a_learner_that_goes_on_from_what_it_saved_equals_one_that_never_stopped
     assert encode(broken.snapshot()) == encode(whole.snapshot())
 
 
+def test_the_losses_told_early_are_the_means_of_all_that_came() -> None:
+    learner = Learner("ranker")
+    judged = [one for record in stream(40) if (one := learner.take(record))]
+    assert learner.losses == pytest.approx(
+        {
+            "ranker": mean_loss(judged, "ranker"),
+            "online": mean_loss(judged, "online"),
+            "blend": mean_loss(judged, "blended"),
+        }
+    )
+
+
 def test_what_is_repeated_changes_nothing_but_its_count() -> None:
     learner = Learner("ranker")
     records = list(stream(50))
