@@ -48,6 +48,8 @@ class Board:
         self.hits = 0
         self.blended = 0
         """Slates whose scores the online model had a say in."""
+        self.snapshot = 0
+        """The latest version of it that a slate names."""
         self.first_s = self.last_s = 0.0
         self._baselines: dict[str, Baseline] = {"popular": Popular(k), "personal_frequency": PersonalFrequency(k)}
         self._asked: dict[str, Asked] = {}
@@ -91,7 +93,8 @@ class Board:
         self.latencies_ms.append(asked.latency_ms)
         self.served_by[slate.served_by] += 1
         self.models[slate.model or "none"] += 1
-        self.blended += slate.online is not UNSET
+        if slate.online is not UNSET:
+            self.blended, self.snapshot = self.blended + 1, max(self.snapshot, slate.online)
         mine = [item.item_id for item in slate.items]
         self.hits += not asked.basket.items.isdisjoint(mine[: self.k])
         self._baskets.append(asked.basket)

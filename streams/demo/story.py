@@ -197,7 +197,7 @@ class Story:
             "latency": f"p50 {p50:.1f} ms, p99 {p99:.1f} ms",
             "slates with a hit": f"{board.hits / max(board.served, 1):.0%}",
             "model of a shopper": f"saw {self._shopper.seen:,}, clicked {self._shopper.clicks:,}",
-            "by what was learned": f"{board.blended:,} slates",
+            "by what was learned": f"{board.blended:,} slates, now by snapshot {board.snapshot:,}",
             "served by": served_by or "-",
             "dead letters": f"{len(listener.letters)} of {stream.malformed.total()} malformed",
         }

@@ -3,6 +3,7 @@ import math
 
 import msgspec
 import pytest
+from msgspec import UNSET
 
 from streams.contracts.slates import Slate, SlateItem
 from streams.demo.board import Board
@@ -68,6 +69,14 @@ def test_what_was_asked_in_a_window_is_ranked_or_failed() -> None:
     assert board.between(2.0, 4.0) == (1, pytest.approx([5]))
     assert board.between(3.0, 9.0) == (2, [])
     assert board.between(9.0, 9.0) == (0, [])
+
+
+def test_slates_that_name_a_snapshot_are_counted_with_the_latest_one() -> None:
+    board = Board(k=1)
+    for n, online in enumerate((UNSET, 3, 2)):
+        board.asked(f"r{n}", _basket("u", f"b{n}", "milk"), lambda: 1.0)
+        board.answered(Received(msgspec.structs.replace(_slate(f"r{n}", "milk"), online=online), 1.0))
+    assert (board.served, board.blended, board.snapshot) == (3, 2, 3)
 
 
 def test_ndcg_by_hand_and_only_the_first_k_count() -> None:
