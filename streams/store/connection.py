@@ -24,7 +24,7 @@ Command = tuple[Any, ...]
 Call = tuple[Sequence[str], Sequence[Any]]
 """The keys and the arguments of one call of a script."""
 
-_AWAY = (exceptions.RedisError, exceptions.RedisClusterException, OSError)
+_AWAY = (exceptions.RedisError, exceptions.RedisClusterException, OSError, RuntimeError)
 _LOST = (exceptions.ConnectionError, exceptions.TimeoutError)
 _REMEDIES: tuple[tuple[type[Exception] | str, str], ...] = (
     (exceptions.AuthenticationError, "refuses the user or password: correct redis_username and redis_password"),
@@ -43,6 +43,10 @@ _REMEDIES: tuple[tuple[type[Exception] | str, str], ...] = (
     (exceptions.ConnectionError, "does not answer: start it, or correct redis_url"),
     (exceptions.RedisClusterException, "does not answer as a cluster: start it, or correct redis_cluster"),
     (OSError, "does not answer: start it, or correct redis_url"),
+    (
+        "unable to perform operation on",
+        "has reset the connection: look at its log, and at the network",
+    ),  # uvloop's words
 )
 """What failed and what the operator does about it: the first entry that fits, by class or by the reply's first word."""
 
