@@ -4,6 +4,7 @@ A topic's id says whether it is still the same topic: one that was deleted and m
 """
 
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -133,6 +134,41 @@ def create_topics(settings: Settings) -> list[str]:
     client = admin(settings)
     futures = client.create_topics(wanted, operation_timeout=CREATE_S, request_timeout=CREATE_S)
     return [name for name, future in futures.items() if _created(settings, name, future)]
+
+
+def restore_topics(settings: Settings) -> None:
+    """Make the topics anew on a broker that has just lost its log.
+
+    Clients that were faster made some of them by asking for them, with the broker's own partition count. What lies in
+    such a topic lies in wrong partitions: it goes.
+
+    Raises:
+        Unreachable: naming the address.
+        StreamrankError: the broker refuses one.
+    """
+    deadline = time.monotonic() + CREATE_S
+    while True:
+        try:
+            create_topics(settings)
+            check_topics(settings)  # a client may have been faster just now
+        except TopicsMissing:
+            if time.monotonic() > deadline:
+                raise
+            _delete_unfit(settings)
+        else:
+            return
+
+
+def _delete_unfit(settings: Settings) -> None:
+    states = describe(settings, [settings.topic(topic.name) for topic in TOPICS])
+    unfit = [name for name, state in states.items() if state is not None and state.partitions != settings.partitions]
+    client = admin(settings)
+    for future in client.delete_topics(unfit, operation_timeout=CREATE_S, request_timeout=CREATE_S).values():
+        try:
+            future.result(CREATE_S + 1)
+        except KafkaException as exc:
+            if exc.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise _unreachable(settings, exc.args[0].str()) from exc
 
 
 def _created(settings: Settings, name: str, future: Any) -> bool:

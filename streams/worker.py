@@ -37,7 +37,7 @@ from streams.agents.publish import Publisher
 from streams.agents.tick import publish_ticks
 from streams.checks import champion, check_redis, check_triton, triton_address
 from streams.contracts.topics import EVENTS, ITEMS
-from streams.errors import Misuse, StreamrankError
+from streams.errors import StreamrankError
 from streams.features.meaning import Meanings
 from streams.health import HealthServer
 from streams.kafka_admin import check_topics
@@ -202,6 +202,13 @@ class Worker:
         Raises:
             StreamrankError: the state doesn't fit the log.
         """
+        try:
+            await self._work(stop)
+        finally:
+            for job in self._jobs:
+                job.close()  # if it never began, or Python would have the last word, about what nobody awaited
+
+    async def _work(self, stop: asyncio.Event) -> None:
         with self._health():
             await self._publisher.start()
             tasks = [asyncio.create_task(job) for job in (*self._jobs, self._watch_app(), stop.wait())]
@@ -245,12 +252,7 @@ class Worker:
         if self._settings.metrics_port is None:
             yield
             return
-        try:
-            server = HealthServer(self._settings.metrics_port, self.metrics, self.lags)
-        except Misuse:
-            for job in self._jobs:
-                job.close()  # or Python would have the last word, about what nobody awaited
-            raise
+        server = HealthServer(self._settings.metrics_port, self.metrics, self.lags)
         server.start()
         log.info("metrics", extra={"address": f"127.0.0.1:{server.port}"})
         try:

@@ -17,8 +17,8 @@ from benchmarks.chaos.crew import Crew
 from benchmarks.chaos.load import Load
 from benchmarks.deployment import Deployment
 from streams.embedded.stack import Stack
-from streams.errors import StackFailed
-from streams.kafka_admin import create_topics
+from streams.errors import StreamrankError
+from streams.kafka_admin import restore_topics
 from streams.store.redis import RedisStore
 
 POLL_S = 0.05
@@ -122,9 +122,10 @@ def supervised(at: Field) -> Iterator[None]:
             try:
                 for restart in at.stack.check():
                     at.restarts.append(f"{restart.name}: {restart.because}; {restart.lost}")
-                    create_topics(at.deployment.settings)
+                    if restart.name == "broker":
+                        restore_topics(at.deployment.settings)
                 at.crew.check()
-            except StackFailed as exc:
+            except StreamrankError as exc:
                 at.failures.append(str(exc))
                 return
 

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from streams.commands.options import config_option
 from streams.embedded.stack import Addresses, Stack
-from streams.kafka_admin import create_topics
+from streams.kafka_admin import create_topics, restore_topics
 from streams.logs import configure
 from streams.settings import ENV_PREFIX, SHIPPED_MODELS, Settings, load_settings
 from streams.supervise import SupervisedWorker
@@ -76,7 +76,8 @@ def up(config: Path | None, run_dir: Path, models: Path, learns: bool) -> None:
             while not stop.wait(0.2):
                 for restart in stack.check():
                     console.print(f"[yellow]{restart.name} was started again: {restart.because}; {restart.lost}[/]")
-                    create_topics(settings)
+                    if restart.name == "broker":
+                        restore_topics(settings)
                 for said in filter(None, [process.check() for process in processes]):
                     console.print(f"[yellow]{said}[/]")
             console.print("stopping")

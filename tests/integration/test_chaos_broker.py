@@ -1,4 +1,4 @@
-"""Faults of the broker that no proxy can play: its log is gone, or its retention overtook the workers."""
+"""The fault that is the embedded broker's own: it is killed, and its log is gone."""
 
 import asyncio
 import os
@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from confluent_kafka import TopicPartition
 
 from benchmarks.chaos.crew import crew
 from benchmarks.chaos.field import Field, supervised
@@ -20,11 +19,8 @@ from benchmarks.deployment import Deployment
 from streams.contracts.topics import EVENTS
 from streams.decode import Record
 from streams.embedded.stack import Stack
-from streams.kafka_admin import admin
 from streams.settings import Settings
 from streams.store.redis import RedisStore
-from tests.integration.conftest import RunningStack
-from tests.integration.processes import await_applied, clicks, own_settings, publish, stored, worker
 from tests.support import wait_until
 
 EVENTS_A_LIFE = 1_500
@@ -92,23 +88,3 @@ def test_a_broker_that_lost_its_log_begins_an_epoch_over_the_same_states(tmp_pat
         expected = asyncio.run(reference(deployment.settings, log, []))
         assert states(deployment.settings) == expected.packed()
         assert deployment.stats()["applied"] == expected.outcomes["applied"]
-
-
-def test_what_retention_took_before_the_worker_came_is_counted_as_lost(stack: RunningStack, tmp_path: Path) -> None:
-    settings = own_settings(stack, partitions=1, tick_after_ms=600_000)
-    with worker(settings, tmp_path) as first:
-        first.await_ready()
-        publish(settings, EVENTS, clicks(100))
-        await_applied(settings, 100)
-    for start in range(100, 500, 100):
-        publish(settings, EVENTS, clicks(100, start=start))
-    place = TopicPartition(settings.topic(EVENTS), 0, 300)
-    for future in admin(settings).delete_records([place]).values():
-        future.result(10)
-    with worker(settings, tmp_path) as second:
-        second.await_ready()
-        wait_until(lambda: stored(settings).get("lost"), 30, "the loss to be counted")
-        (said,) = second.logged("records were lost: the broker's retention overtook this worker")
-    assert (said["offset"], said["lost"]) == (100, 200)
-    assert stored(settings)["lost"] == 200
-    await_applied(settings, 300)

@@ -2,15 +2,17 @@
 
 import os
 import signal
+import socket
 from pathlib import Path
 
 import pytest
 
 from streams.embedded.server import free_port
 from streams.errors import StackFailed
+from streams.kafka_admin import check_topics, restore_topics
 from streams.supervise import SupervisedWorker
 from tests.integration.conftest import RunningStack
-from tests.integration.processes import environment, own_settings
+from tests.integration.processes import PARTITIONS, environment, own_settings, verb
 from tests.integration.test_worker_faults import DURABLE
 from tests.support import wait_until
 from tests.valkey import valkey
@@ -40,3 +42,29 @@ def test_a_worker_that_was_never_ready_says_its_sentence_once(stack: RunningStac
         one.start()
         with pytest.raises(StackFailed, match=r"ended with 1: streamrank: Redis at .* does not answer"):
             one.await_ready(READY_S)
+
+
+def test_a_port_that_was_taken_while_the_worker_was_gone_is_exchanged(stack: RunningStack, tmp_path: Path) -> None:
+    settings = own_settings(stack)
+    with SupervisedWorker(tmp_path, environment(settings)) as one, socket.socket() as stranger:
+        one.start()
+        one.await_ready(READY_S)
+        port = one.port
+        assert one.pid is not None
+        os.kill(one.pid, signal.SIGKILL)
+        stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        wait_until(one.check, 10, "the death")
+        stranger.bind(("127.0.0.1", port))
+        stranger.listen()
+        one.await_ready(READY_S)
+        assert one.port != port
+        ended = verb("worker", env=environment(settings, metrics_port=port))
+    assert (ended.returncode, ended.stderr) == (2, f"streamrank: metrics_port {port}: Address already in use\n")
+
+
+def test_topics_that_a_client_made_with_another_count_are_made_anew(stack: RunningStack) -> None:
+    settings = own_settings(stack)
+    wrong = settings.model_copy(update={"partitions": 3})
+    assert all(state.partitions == PARTITIONS for state in check_topics(settings).values())
+    restore_topics(wrong)
+    assert all(state.partitions == 3 for state in check_topics(wrong).values())
