@@ -121,9 +121,9 @@ def supervised(at: Field) -> Iterator[None]:
         while not stop.wait(LOOK_S):
             try:
                 for restart in at.stack.check():
-                    at.restarts.append(f"{restart.name}: {restart.because}; {restart.lost}")
                     if restart.name == "broker":
                         restore_topics(at.deployment.settings)
+                    at.restarts.append(f"{restart.name}: {restart.because}; {restart.lost}")
                 at.crew.check()
             except StreamrankError as exc:
                 at.failures.append(str(exc))
