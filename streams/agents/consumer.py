@@ -8,6 +8,7 @@ after which its recovery task ends for good.) The offset committed to Kafka is f
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
@@ -66,7 +67,23 @@ class ChunkThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = self.app.fetch_max_wait_ms  # noqa: SLF001  Faust fixes it at 1,500 ms
         consumer._fetch_max_bytes = FETCH_BYTES  # noqa: SLF001
+        self._watch_connections(consumer._client)  # noqa: SLF001
         return consumer
+
+    def _watch_connections(self, client: Any) -> None:
+        """Have positions sought again whenever a connection is lost: who answers next may hold another log.
+
+        A fetch names topics, not their ids. From a topic that was made anew it would bring what lies behind the old
+        position, as if it followed; only a placement looks at the ids.
+        """
+        note = client._on_connection_closed  # noqa: SLF001
+
+        def closed(connection: Any, reason: Any) -> None:
+            note(connection, reason)
+            with contextlib.suppress(RuntimeError):  # the worker has ended, and its loop with it
+                self.parent_loop.call_soon_threadsafe(self.app.flow.move_again)
+
+        client._on_connection_closed = closed  # noqa: SLF001
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         consumer = self._ensure_consumer()
@@ -171,8 +188,7 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
 
         Otherwise reading would go on behind them; nobody would miss them in `items`, which has holes of its own.
         """
-        if self.flow.moved or self.flow.placed.is_set():
-            self.flow.move()
+        self.flow.move_again()
 
     async def _deliver(self, records: Mapping[Any, Sequence[Any]], flow_number: int) -> None:
         for tp, chunk in self._chunks(records, flow_number):

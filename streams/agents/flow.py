@@ -34,6 +34,11 @@ class Flow:
         self.hold()
         self.moved = True
 
+    def move_again(self) -> None:
+        """Ask for positions once more, unless partitions were taken away and new ones are not known yet."""
+        if self.moved or self.placed.is_set():
+            self.move()
+
     def place(self) -> None:
         """Read on: the positions of this flow have been sought."""
         self.moved = False

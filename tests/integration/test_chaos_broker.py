@@ -23,7 +23,8 @@ from streams.settings import Settings
 from streams.store.redis import RedisStore
 from tests.support import wait_until
 
-EVENTS_A_LIFE = 1_500
+FIRST, SECOND = 600, 1_800
+"""Events of two logs; the second reaches behind the first, so it could be taken for its continuation."""
 
 
 def applied_up_to(settings: Settings) -> dict[int, tuple[int, int]]:
@@ -40,11 +41,11 @@ def applied_up_to(settings: Settings) -> dict[int, tuple[int, int]]:
     return asyncio.run(ask())
 
 
-def live(field: Field, epoch: int) -> list[Record]:
+def live(field: Field, epoch: int, messages: int) -> list[Record]:
     """Publish, await that all is applied, and return the log."""
     settings = field.deployment.settings
     load = Load(field.deployment, Traffic(seed=epoch), rate_per_s=0.0)
-    load.publish(EVENTS_A_LIFE)
+    load.publish(messages)
     assert load.failures == []
 
     def is_applied() -> bool:
@@ -78,10 +79,10 @@ def test_a_broker_that_lost_its_log_begins_an_epoch_over_the_same_states(tmp_pat
         field = Field(stack, deployment, workers, Load(deployment, Traffic(0), 0.0), tmp_path)
         workers.start()
         with supervised(field):
-            log: Sequence[Record] = live(field, epoch=0)
+            log: Sequence[Record] = live(field, 0, FIRST)
             os.kill(stack.pids["broker"], signal.SIGKILL)
             wait_until(lambda: field.restarts, 30, "the broker to be started again")
-            log = [*log, *live(field, epoch=1)]
+            log = [*log, *live(field, 1, SECOND)]
         assert "a new epoch begins" in field.restarts[0]
         assert any("a new epoch begins" in member.worker.log.read_text("utf-8") for member in workers.members)
         assert field.failures + workers.failures == []

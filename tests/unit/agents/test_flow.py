@@ -62,6 +62,19 @@ def test_a_move_makes_what_was_read_stale_and_asks_for_positions() -> None:
     assert (flow.number, flow.moved) == (2, False)
 
 
+def test_a_move_is_asked_for_again_but_not_between_assignments() -> None:
+    flow = Flow()
+    flow.hold()
+    flow.move_again()
+    assert (flow.number, flow.moved) == (1, False)
+    flow.move()
+    flow.move_again()
+    assert (flow.number, flow.moved) == (3, True)
+    flow.place()
+    flow.move_again()
+    assert (flow.number, flow.moved, flow.placed.is_set()) == (4, True, False)
+
+
 @pytest.mark.parametrize(
     ("sizes", "max_records", "lengths"),
     [([1] * 7, 3, [3, 3, 1]), ([CHUNK_BYTES, 1, 1], 10, [1, 2]), ([], 3, []), ([-1, 0], 2, [2])],
