@@ -21,6 +21,8 @@ from streams.supervise import POLL_S, SupervisedWorker
 
 SOURCES = Path(__file__).resolve().parents[2]
 WORKERS = 3
+WINDOW_S = 5.0
+"""After so long a slate's outcome is known: short, so that most of them close under fire."""
 SESSION_S = 4.0
 """How long a worker may be silent before its partitions go to others. The embedded broker holds a join for half."""
 
@@ -129,6 +131,7 @@ def _member(deployment: Deployment, at: Addresses, folder: Path, loop: Loop, mor
         "redis_url": f"redis://{proxies['redis'].address}/0",
         "triton_address": proxies["triton"].address,
         "kafka_session_timeout_s": f"{SESSION_S:g}",
+        "attribution_window_s": f"{WINDOW_S:g}",
     }
     environment = deployment.environment | {ENV_PREFIX + name.upper(): value for name, value in own.items()}
     environment |= more

@@ -9,7 +9,7 @@ import msgspec
 from benchmarks.chaos.logs import read
 from benchmarks.chaos.reference import Letter, Reference, counters, reference
 from streams.contracts import events as ev
-from streams.contracts.topics import DEAD_LETTERS, EVENTS, ITEMS, RECOMMENDATIONS
+from streams.contracts.topics import DEAD_LETTERS, EVENTS, FEEDBACK, ITEMS, RECOMMENDATIONS
 from streams.decode import Record
 from streams.errors import BadEvent
 from streams.settings import Settings
@@ -24,6 +24,10 @@ class _Slate(msgspec.Struct):
     request_id: str | None
 
 
+class _Feedback(msgspec.Struct):
+    feedback_id: str
+
+
 class _Letter(msgspec.Struct):
     topic: str
     partition: int
@@ -31,6 +35,7 @@ class _Letter(msgspec.Struct):
 
 
 _slate = msgspec.json.Decoder(_Slate).decode
+_feedback = msgspec.json.Decoder(_Feedback).decode
 _letter = msgspec.json.Decoder(_Letter).decode
 
 
@@ -77,6 +82,7 @@ async def verdict(settings: Settings) -> Verdict:
         await _states(found, expected, store, settings)
         _slates(found, expected, settings, stats)
         _letters(found, expected, settings)
+        _feedbacks(found, settings, stats)
         return found
     finally:
         await store.close()
@@ -150,3 +156,15 @@ def _letters(found: Verdict, expected: Reference, settings: Settings) -> None:
     found.expect(not off, f"{len(off)} dead letters are missing or too many, as {sorted(off)[:_SHOWN]}")
     changed = [place for place, values in copies.items() if len(values) > 1]
     found.expect(not changed, f"{len(changed)} dead letters were repeated with other bytes, as {changed[:_SHOWN]}")
+
+
+def _feedbacks(found: Verdict, settings: Settings, stats: Mapping[str, int]) -> None:
+    """Count joined records and receipts; `feedback_written` counts the joined ones alone."""
+    copies: dict[str, set[bytes]] = defaultdict(set)
+    for record in read(settings, FEEDBACK):
+        copies[_feedback(record.value or b"").feedback_id].add(record.value or b"")
+    changed = [name for name, values in copies.items() if len(values) > 1]
+    found.expect(not changed, f"{len(changed)} feedback records were repeated with other bytes, as {changed[:_SHOWN]}")
+    joined = sum(b'"type":"feedback"' in value for values in copies.values() for value in values)
+    written = stats.get("feedback_written", 0)
+    found.expect(joined == written, f"{joined} feedback records came, {written} were written")

@@ -18,6 +18,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
+from streams.agents.connections import lose_reset_connections
 from streams.agents.flow import Flow
 
 CHUNK_RECORDS = 500
@@ -76,6 +77,7 @@ class ChunkThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         A fetch names topics, not their ids. From a topic that was made anew it would bring what lies behind the old
         position, as if it followed; only a placement looks at the ids.
         """
+        lose_reset_connections(client)
         note = client._on_connection_closed  # noqa: SLF001
 
         def closed(connection: Any, reason: Any) -> None:

@@ -21,6 +21,7 @@ from aiokafka.errors import (
     TopicAuthorizationFailedError,
 )
 
+from streams.agents.connections import lose_reset_connections
 from streams.agents.security import aiokafka_security
 from streams.contracts.slates import dead_letter, encode
 from streams.contracts.topics import DEAD_LETTERS, TOPICS
@@ -69,6 +70,7 @@ class Publisher:
             request_timeout_ms=int(DELIVERY_S * 1000),
             **aiokafka_security(self._settings),
         )
+        lose_reset_connections(self._producer.client)
         try:
             await self._producer.start()
         except (KafkaError, OSError, ssl.SSLError) as exc:

@@ -6,12 +6,14 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streams.agents.catalogue import item_change
 from streams.contracts.events import decode_event
 from streams.contracts.items import decode_item
 from streams.contracts.partition import partition_of
 from streams.contracts.slates import dead_letter, encode
 from streams.decode import Decoder, Record
 from streams.errors import BadEvent
+from streams.features.item import Catalogue
 from streams.features.user import UserState, check_state, pack_state, unpack_state
 from tests.property.logs import fields
 from tests.unit.building import T0
@@ -49,13 +51,62 @@ def test_bytes_are_an_event_or_a_bad_event(value: bytes) -> None:
         assert bad is None or (bad.reason and bad.path.startswith("$"))
 
 
-def refusal(decode: Callable[[bytes], object], value: bytes) -> BadEvent | None:
+def refusal(decode: Callable[[Any], object], value: bytes | None) -> BadEvent | None:
     """Return why `value` is refused, if it is; any other error is a failure."""
     try:
         decode(value)
     except BadEvent as bad:
         return bad
     return None
+
+
+PLAIN = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
+ITEM = st.fixed_dictionaries(
+    {"item_id": st.sampled_from(["i1", "i2", "ü3"])},
+    optional={
+        "title": PLAIN, "brand": PLAIN, "category": st.lists(PLAIN, max_size=4), "price": st.floats(0, 1e6),
+        "currency": st.just("EUR"), "in_stock": st.booleans(), "attributes": st.dictionaries(PLAIN, PLAIN, max_size=3),
+        "tags": st.lists(PLAIN, max_size=3), "vectors": st.dictionaries(PLAIN, st.lists(st.floats(-1, 1)), max_size=2),
+    },
+)  # fmt: skip
+"""The fields of one valid item."""
+
+
+@st.composite
+def items(draw: st.DrawFn) -> bytes:
+    """A valid item, or one with a field of any JSON, or with some bytes replaced, inserted or cut."""
+    item: dict[str, Any] = draw(ITEM)
+    if draw(st.booleans()):
+        item = item | {draw(st.sampled_from([*item, "price", "category", "new"])): draw(ANY_JSON)}
+    value = bytearray(json.dumps(item).encode())
+    for _ in range(draw(st.integers(0, 2))):
+        at = draw(st.integers(0, len(value)))
+        value[at : at + draw(st.integers(0, 3))] = draw(st.binary(max_size=3))
+    return bytes(value)
+
+
+KEYS = st.none() | st.binary(max_size=200) | st.sampled_from([b"i1", b"i2", "ü3".encode()])
+CHANGES = st.lists(st.tuples(KEYS, st.none() | items() | st.binary(max_size=50)), max_size=20)
+
+
+@given(CHANGES)
+def test_whatever_comes_as_an_item_the_catalogue_holds_no_more_than_was_named(
+    changes: list[tuple[bytes | None, bytes | None]],
+) -> None:
+    catalogue, named = Catalogue(), set()
+    for key, value in changes:
+        bad = refusal(lambda value, key=key: item_change(key, value), value)  # type: ignore[misc]
+        if bad is not None:
+            assert bad.path.startswith("$")
+            continue
+        change = item_change(key, value)
+        named.add(change.item_id)
+        if change.value is None:
+            catalogue.delete(change.item_id)
+        else:
+            assert decode_item(change.value).item_id == change.item_id
+            catalogue.upsert(decode_item(change.value))
+    assert len(catalogue) <= len(named)
 
 
 records = st.builds(
