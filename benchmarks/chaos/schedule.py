@@ -92,7 +92,7 @@ def run(plan: Plan, beside: Callable[[Field], AbstractContextManager[object]] = 
             found = _under_fire(field, plan, beside)
         except StreamrankError as exc:
             found = Verdict(broken=[str(exc)])
-        if found.broken or workers.ends:
+        if found.broken:
             _keep_logs(run_dir, LOGS / f"seed-{plan.seed}")
         return Outcome(plan.seed, field.strikes, found, [*field.restarts, *workers.ends], time.monotonic() - started_s)
 
