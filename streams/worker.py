@@ -8,6 +8,7 @@ supervisor starts it anew.
 
 import asyncio
 import contextlib
+import inspect
 import logging
 import os
 import signal
@@ -206,7 +207,8 @@ class Worker:
             await self._work(stop)
         finally:
             for job in self._jobs:
-                job.close()  # if it never began, or Python would have the last word, about what nobody awaited
+                if inspect.getcoroutinestate(job) == inspect.CORO_CREATED:
+                    job.close()  # or Python would have the last word, about what nobody awaited
 
     async def _work(self, stop: asyncio.Event) -> None:
         with self._health():
