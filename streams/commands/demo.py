@@ -2,7 +2,6 @@
 
 import logging
 import os
-import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -23,6 +22,7 @@ from streams.demo.view import View
 from streams.demo.watch import Watch
 from streams.embedded.stack import Stack
 from streams.errors import Misuse, StackFailed, StreamrankError
+from streams.interrupts import raise_if, signals_kept, sigterm_as_ctrl_c
 from streams.kafka_admin import create_topics
 from streams.logs import configure
 from streams.settings import ENV_PREFIX, SHIPPED_MODELS, Settings, load_settings
@@ -36,7 +36,6 @@ WINDOWS = {ENV_PREFIX + "ATTRIBUTION_WINDOW_S": "86400", ENV_PREFIX + "PURCHASE_
 """The demo squeezes half a day into a second, so the usual window would be over before a click came."""
 READY_S = 60.0
 REPORT = "report.json"
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class PromiseBroken(StreamrankError):
@@ -72,8 +71,7 @@ def demo(
     Exit code 0 only if no event was lost, every request was answered and every malformed event was refused.
     """
     configure("text", logging.WARNING)
-    for number in SIGNALS:
-        signal.signal(number, signal.default_int_handler)
+    sigterm_as_ctrl_c()
     console, plan = Console(), Plan(households, weeks, seed, rate)
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
@@ -114,6 +112,7 @@ def _run(view: View, run_dir: Path, plan: Plan, models: Path) -> Told:
     of the story, and the new one has loaded the counters whole before it answers.
     """
     with ExitStack() as running:
+        stop = running.enter_context(signals_kept())
         with view.phase("servers") as phase:
             forget_state(run_dir / "stack")
             stack = running.enter_context(Stack(run_dir / "stack", models))
@@ -125,16 +124,22 @@ def _run(view: View, run_dir: Path, plan: Plan, models: Path) -> Told:
         champion = models / settings.triton_model / str(settings.triton_version)
         swap = running.enter_context(Swap(run_dir / SETTINGS_FILE, champion))
         story = running.enter_context(Story(settings, run_dir / "data", plan, view, swap))
-        with _processes(view, stack, environment, "worker", "joined the group", "worker") as meanwhile:
+        with _processes(view, stack, stop, environment, "worker", "joined the group", "worker") as meanwhile:
             story.load(meanwhile)
         took_over = "another worker took over, from what is in Redis, and a learner runs beside it"
-        with _processes(view, stack, environment, "restart", took_over, "worker", "learner") as meanwhile:
+        with _processes(view, stack, stop, environment, "restart", took_over, "worker", "learner") as meanwhile:
             return story.serve(meanwhile)
 
 
 @contextmanager
 def _processes(
-    view: View, stack: Stack, environment: dict[str, str], title: str, result: str, *verbs: str
+    view: View,
+    stack: Stack,
+    stop: threading.Event,
+    environment: dict[str, str],
+    title: str,
+    result: str,
+    *verbs: str,
 ) -> Iterator[Callable[[], None]]:
     """Run these verbs, and look after all processes; give a function that raises what can't be mended."""
     with ExitStack() as running:
@@ -143,37 +148,15 @@ def _processes(
             for process in started:
                 process.start()
             for process in started:
-                process.await_ready(READY_S)
+                process.await_ready(READY_S, meanwhile=lambda: raise_if(stop))
             phase.done(result)
         watch = running.enter_context(Watch(lambda: _check(view, stack, started)))
-        raise_if_interrupted = running.enter_context(_signals_kept())
 
         def meanwhile() -> None:
-            raise_if_interrupted()
+            raise_if(stop)
             watch.raise_if_failed()
 
         yield meanwhile
-
-
-@contextmanager
-def _signals_kept() -> Iterator[Callable[[], None]]:
-    """Give a function that raises KeyboardInterrupt once a signal came.
-
-    One raised anywhere may be raised in a callback of librdkafka, which loses it and fails.
-    """
-    stop = threading.Event()
-    for number in SIGNALS:
-        signal.signal(number, lambda *_: stop.set())
-
-    def raise_if_interrupted() -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-
-    try:
-        yield raise_if_interrupted
-    finally:
-        for number in SIGNALS:
-            signal.signal(number, signal.default_int_handler)
 
 
 def _settings(environment: dict[str, str]) -> Settings:

@@ -16,6 +16,7 @@ from streams.contracts import events as ev
 from streams.contracts import topics
 from streams.errors import BadEvent, Misuse
 from streams.event_log import EVENTS, ITEMS, EventLog, find_file
+from streams.interrupts import raise_if, signals_kept
 from streams.replay import Counts, Plan, Replay, Selection, Span, Timeline, span_of
 from streams.settings import Settings
 
@@ -71,10 +72,11 @@ def _plan(
 
 def _publish(settings: Settings, topic: str, path: Path, plan: Plan, json_file: Path | None) -> None:
     log, console = EventLog(path), Console(stderr=True, highlight=False, soft_wrap=True)
-    with _progress(topic, console) as progress:
+    with _progress(topic, console) as progress, signals_kept() as stop:
         task = progress.add_task("", total=1.0, doing="")
 
         def show(doing: str) -> None:
+            raise_if(stop)
             progress.update(task, completed=log.done, doing=doing)
 
         timeline = _timeline(settings, log, plan, show)

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import signal
 import threading
 import time
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from rich.console import Console
 
 from streams.commands.options import json_option, with_settings, write_json
 from streams.errors import BadModel, MissingServer, Misuse, StreamrankError
+from streams.interrupts import signals_kept
 from streams.rollout.held import Held, LeaseTaken
 from streams.settings import Settings
 
@@ -41,13 +41,11 @@ def trainer(settings: Settings, json_file: Path | None, once: bool) -> None:
         raise MissingServer(f"the trainer needs the package {exc.name}: pip install 'streamrank[train]'") from exc
     recipe_of(settings)
     os.nice(NICE)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    if once:
-        _once(settings, stop, json_file)
-    else:
-        _until(settings, stop)
+    with signals_kept() as stop:
+        if once:
+            _once(settings, stop, json_file)
+        else:
+            _until(settings, stop)
 
 
 def _once(settings: Settings, stop: threading.Event, json_file: Path | None) -> None:

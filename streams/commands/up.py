@@ -2,8 +2,6 @@
 
 import json
 import os
-import signal
-import threading
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,6 +12,7 @@ from rich.console import Console
 
 from streams.commands.options import config_option
 from streams.embedded.stack import Addresses, Stack
+from streams.interrupts import raise_if, signals_kept
 from streams.kafka_admin import create_topics, restore_topics
 from streams.logs import configure
 from streams.settings import ENV_PREFIX, SHIPPED_MODELS, Settings, load_settings
@@ -50,10 +49,7 @@ def up(config: Path | None, run_dir: Path, models: Path, learns: bool) -> None:
     """Start Kafka, Redis, Triton, a worker and a learner on this machine, until Ctrl-C."""
     configure("text")
     console = Console()
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    with Stack(run_dir, models) as stack:
+    with signals_kept() as stop, Stack(run_dir, models) as stack:
         environment = embedded_environment(stack.addresses)
         settings = _settings(config, environment)
         environment |= _trainers_places(settings, run_dir)
@@ -68,7 +64,7 @@ def up(config: Path | None, run_dir: Path, models: Path, learns: bool) -> None:
             for process in processes:
                 process.start()
             for process in processes:
-                process.await_ready(READY_S, meanwhile=lambda: _raise_if(stop))
+                process.await_ready(READY_S, meanwhile=lambda: raise_if(stop))
             _say_ready(console, processes, run_dir / SETTINGS_FILE)
             if settings.trainer:
                 processes.append(running.enter_context(SupervisedWorker(stack.run_dir, variables, "trainer")))
@@ -117,11 +113,6 @@ def _settings(config: Path | None, environment: dict[str, str]) -> Settings:
 
 def _own_variables() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name.startswith(ENV_PREFIX)}
-
-
-def _raise_if(stop: threading.Event) -> None:
-    if stop.is_set():
-        raise KeyboardInterrupt
 
 
 def _say_ready(console: Console, processes: Sequence[SupervisedWorker], settings_file: Path) -> None:

@@ -31,7 +31,7 @@ FLUSH_ON_INTERRUPT_S = 5.0
 """How long an interrupted replay waits for acknowledgements, so that less is repeated."""
 _POLL_EVERY = 500
 _POLL_S = 0.1
-"""A call into the producer blocks Ctrl-C no longer than this."""
+"""No call into the producer takes longer than this."""
 
 
 class DeliveryFailed(StreamrankError):
@@ -66,6 +66,9 @@ class Replay:
         on_progress: Callable[[Counts], None] = lambda counts: None,
     ) -> None:
         """`timeline` is the plan's for this log; left out, times stay as they are.
+
+        `on_progress` is told between two lines, at least every 500 lines and ten times a second; it may raise
+        `KeyboardInterrupt`. A signal handler may not: in a delivery callback it would be lost.
 
         Raises:
             Unreachable: naming the address.
@@ -106,7 +109,7 @@ class Replay:
 
         Raises:
             DeliveryFailed: with the line to resume from.
-            KeyboardInterrupt: after a short wait for acknowledgements; `remedy` says how to go on.
+            KeyboardInterrupt: `on_progress` did; after a short wait for acknowledgements. `remedy` says how to go on.
         """
         rounds = self._plan.rounds
         try:
@@ -114,18 +117,18 @@ class Replay:
                 for number, line in lines:
                     if number >= self._plan.from_line:
                         self._line(number, line)
+                    if number % _POLL_EVERY == 0:
+                        self.poll()
                 self.counts.rounds += 1
             while self._producer.flush(_POLL_S):
-                self._raise_if_failed()
-            self._raise_if_failed()
-        except (KeyboardInterrupt, SystemError) as exc:
-            # confluent-kafka may lose a Ctrl-C: its poll then answers "NULL without setting an exception".
+                self.poll()
+            self.poll()
+        except KeyboardInterrupt:
             self._producer.flush(FLUSH_ON_INTERRUPT_S)
-            raise KeyboardInterrupt from exc
+            raise
         finally:
             # After a failure nothing more may go out: it would arrive before the lines that are to be repeated.
             self._producer.purge()
-            self._on_progress(self.counts)
         return self.counts
 
     def verify(self, on_held: Callable[[int], None] = lambda held: None) -> int:
@@ -153,8 +156,6 @@ class Replay:
             self.counts.rejected += 1
             self._on_reject(number, exc)
         self._next_line = number + 1
-        if self.counts.read % _POLL_EVERY == 0:
-            self.poll()
 
     def _publish(self, number: int, key: bytes, value: bytes) -> None:
         sent, self._sent = self._sent, self._sent + 1
