@@ -26,7 +26,7 @@ from streams.embedded.process import Guard, end_all
 from streams.embedded.server import Server
 from streams.embedded.triton import Triton
 from streams.embedded.valkey import Valkey
-from streams.errors import StackBusy, StackFailed, Unreachable
+from streams.errors import StackBusy, StackFailed, StreamrankError, Unreachable
 from streams.settings import SHIPPED_MODELS
 
 log = logging.getLogger(__name__)
@@ -184,21 +184,35 @@ class Stack:
         return self._missed[server.name] >= MOST_MISSED
 
     def _restart(self, server: Server, because: str) -> Restart:
+        """Start it again, and again if it fails at that: what it loads may be changing at this moment."""
         code = server.bury()
         self._missed[server.name] = 0
-        crashes = self._crashes.setdefault(server.name, deque(maxlen=MOST_RESTARTS))
-        now = time.monotonic()
-        if len(crashes) == MOST_RESTARTS and now - crashes[0] < RESTARTS_WITHIN_S:
-            raise StackFailed(f"{server.name} keeps crashing (last exit code {code}); see {server.log}")
-        recent = sum(now - crash < RESTARTS_WITHIN_S for crash in crashes)
-        crashes.append(now)
         fields = {"server": server.name, "because": because, "exit_code": code, "lost": server.loses}
         log.error("server failed, restarting", extra=fields)
-        self._stopping.wait(0.1 * 2**recent if recent else 0)
-        server.launch()
-        server.await_ready(self._start_timeout_s)
+        failure = StackFailed(f"{server.name} keeps crashing (last exit code {code}); see {server.log}")
+        while True:
+            self._await_turn(server.name, failure)
+            try:
+                server.launch()
+                server.await_ready(self._start_timeout_s)
+                break
+            except (StreamrankError, OSError) as exc:
+                server.bury()
+                failure = StackFailed(f"{server.name} does not start again: {exc}")
+                log.error("server failed while it was started again", extra=fields | {"error": str(exc)})
         log.warning("server restarted", extra=fields)
         return Restart(server.name, f"{because} (exit code {code})", server.loses)
+
+    def _await_turn(self, name: str, failure: StackFailed) -> None:
+        """Count a crash and wait a little longer after each; raise `failure` after too many, or when all is to end."""
+        crashes = self._crashes.setdefault(name, deque(maxlen=MOST_RESTARTS))
+        now = time.monotonic()
+        if len(crashes) == MOST_RESTARTS and now - crashes[0] < RESTARTS_WITHIN_S:
+            raise failure
+        recent = sum(now - crash < RESTARTS_WITHIN_S for crash in crashes)
+        crashes.append(now)
+        if self._stopping.wait(0.1 * 2**recent if recent else 0):
+            raise failure
 
 
 def read_addresses(run_dir: Path) -> Addresses:

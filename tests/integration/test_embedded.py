@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -111,6 +112,24 @@ def test_the_broker_comes_back_where_it_was_and_says_that_its_log_is_gone(own: S
     assert "before" not in again.list_topics(timeout=10).topics
 
 
+def test_a_triton_that_cannot_load_what_changes_just_then_is_started_until_it_can(own: Stack) -> None:
+    half = Path(own.addresses.repository) / "ranker" / "2"
+    half.mkdir()
+    log = own.run_dir / "triton.log"
+    began = log.stat().st_size
+
+    def take_out() -> None:
+        wait_until(lambda: b"failed to load" in log.read_bytes()[began:], 30, "a start that failed")
+        half.rmdir()
+
+    publisher = threading.Thread(target=take_out)
+    publisher.start()
+    restart = crash(own, "triton")
+    publisher.join()
+    assert restart.name == "triton"
+    probe(TritonAddress(own.addresses.triton), "ranker", 1, half.parent)
+
+
 @pytest.mark.alone
 def test_a_server_that_hangs_is_replaced(own: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stack_module, "PING_EVERY_S", 0.0)
@@ -138,6 +157,18 @@ def test_a_server_that_keeps_crashing_stops_the_stack(
         pids |= {"again": stack.pids["valkey"]}
         with pytest.raises(StackFailed, match=r"valkey keeps crashing.*valkey\.log"):
             crash(stack, "valkey")
+        assert not any(map(running, pids.values()))
+
+
+def test_a_server_that_does_not_start_again_stops_the_stack(
+    tmp_path: Path, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stack_module, "MOST_RESTARTS", 2)
+    with Stack(tmp_path, models) as stack:
+        pids = stack.pids
+        (Path(stack.addresses.repository) / "ranker" / "2").mkdir()
+        with pytest.raises(StackFailed, match=r"triton does not start again: .*triton\.log"):
+            crash(stack, "triton")
         assert not any(map(running, pids.values()))
 
 
