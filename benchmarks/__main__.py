@@ -35,7 +35,7 @@ def suites(seconds: float, swaps: int, plot: Path | None, data: Path | None) -> 
         "simulate": simulate.measure,
         "explore": lambda folder, command: explore.measure(command, plot),
         "swap": lambda folder, command: swap.measure(folder, command, swaps),
-        "learner": lambda folder, command: learner.measure(data, command),
+        "learner": lambda folder, command: learner.measure(folder, data, command),
         "drift": lambda folder, command: drift.measure(command),
     }
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.clicks import made_shop, open_bandit
+from benchmarks.journey import HOUSEHOLDS, WEEKS, ClosedLoop
 from benchmarks.report import Budget, Section
 from inference.tensors import HEADS
 from streams.contracts.slates import Feedback
@@ -24,17 +25,22 @@ MADE, TIMED, SCORED = 20_000, 2_000, 2_000
 CANDIDATES = 200
 
 
-def measure(data: Path | None, command: str) -> list[Section]:
-    """Measure on a made shop, on each campaign of the Open Bandit files in `data`, and the cost."""
+def measure(folder: Path, data: Path | None, command: str) -> list[Section]:
+    """Measure on a made shop, a closed loop, each campaign of the Open Bandit files in `data`, and the cost."""
     sections = [_quality(f"a made shop, {MADE:,} slates of ten, whose ranker errs", made_shop(MADE), command)]
+    learner = Learner("ranker")
+    title = (
+        f"Complete Journey in a closed loop, {HOUSEHOLDS:,} households, {WEEKS} weeks, clicks of a model of a shopper"
+    )
+    sections.append(_quality(title, ClosedLoop(folder, learner), command, learner))
     for campaign in CAMPAIGNS if data is not None else ():
         title = f"Open Bandit {campaign}, popularity so far in the ranker's place"
         sections.append(_quality(title, open_bandit(Path(str(data)) / campaign), command))
     return [*sections, _cost(command)]
 
 
-def _quality(title: str, records: Iterable[Feedback], command: str) -> Section:
-    found = prequential(records)
+def _quality(title: str, records: Iterable[Feedback], command: str, learner: Learner | None = None) -> Section:
+    found = prequential(records, learner=learner)
     section = Section(f"{title}: {found.clicked:,} clicks of {found.shown:,}", command)
     for name in WHO:
         loss, error = found.log_loss[name], found.ece[name]

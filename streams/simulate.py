@@ -18,6 +18,7 @@ from streams.contracts.wire import MAX_AT_MS
 from streams.decode import Record
 from streams.errors import BadEvent
 from streams.features.text import item_text
+from streams.online.score import Scorer
 from streams.pipeline import Outcome, Pipeline
 from streams.settings import Settings
 from streams.store.memory import MemoryStore
@@ -25,10 +26,17 @@ from streams.store.memory import MemoryStore
 TOPIC_ID = "offline"
 
 
-def offline_pipeline(settings: Settings, ranker: Ranker | None, store: MemoryStore | None = None) -> Pipeline:
+def offline_pipeline(
+    settings: Settings,
+    ranker: Ranker | None,
+    store: MemoryStore | None = None,
+    scorer: Callable[[], Scorer | None] = lambda: None,
+) -> Pipeline:
     """Return a pipeline whose clock is the log's and whose state is in this process."""
     topic_ids = {settings.topic(name): TOPIC_ID for name in (topics.EVENTS, topics.ITEMS)}
-    return Pipeline(store or MemoryStore(), ranker, settings, clock=lambda at_ms: at_ms, topic_ids=topic_ids)
+    return Pipeline(
+        store or MemoryStore(), ranker, settings, clock=lambda at_ms: at_ms, topic_ids=topic_ids, scorer=scorer
+    )
 
 
 def offline_settings(settings: Settings) -> Settings:

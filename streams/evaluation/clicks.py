@@ -34,13 +34,13 @@ class Clicks:
     blend_less: Mapping[str, Paired]
 
 
-def prequential(records: Iterable[Feedback], seed: int = 1) -> Clicks:
-    """Judge and learn records in their order; deterministic.
+def prequential(records: Iterable[Feedback], seed: int = 1, learner: Learner | None = None) -> Clicks:
+    """Judge and learn records in their order; deterministic. `learner` is a new one if it isn't named.
 
     Raises:
         Misuse: no ranker scored any of them.
     """
-    learner = Learner("ranker")
+    learner = learner or Learner("ranker")
     users: list[str] = []
     labels: list[NDArray[np.bool_]] = []
     said: dict[str, list[NDArray[np.float64]]] = {name: [] for name in WHO}
