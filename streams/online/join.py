@@ -69,9 +69,11 @@ class Join:
     def step(self, step: Step, served: Ledger | None) -> None:
         """Take in the next record; `served` is the slate that it caused."""
         self._sequence = 0
+        event = step.event
+        if isinstance(event, ev.Forget):  # first, or what is due of this user would be published after the receipt
+            self._erase(event.user_id)
         if step.watermark_ms > self._due_ms:
             self._close_due(step)
-        event = step.event
         if event is not None and (event.request_id is not None or self._of(event.user_id)):
             self._take(step, event)
         if served is not None:
@@ -113,13 +115,14 @@ class Join:
             self._signal(step, event)
         elif isinstance(event, ev.Impression):
             self._impression(step, event)
-        elif isinstance(event, ev.Forget):
-            for slate_id in self._of(event.user_id):
-                self.stats["feedback_erased"] += 1
-                self.changed[slate_id] = None
-            self._users[event.user_id] = []
         elif isinstance(event, ev.Alias) and event.login != event.user_id:
             self._close_early(step, event.user_id, 0)
+
+    def _erase(self, user_id: str) -> None:
+        for slate_id in self._of(user_id):
+            self.stats["feedback_erased"] += 1
+            self.changed[slate_id] = None
+        self._users[user_id] = []
 
     def _signal(self, step: Step, event: ev.Click | ev.Cart | ev.Purchase) -> None:
         window_ms = self._windows.purchase_ms if isinstance(event, ev.Purchase) else self._windows.signal_ms
