@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 class Owned:
     """What is believed of a partition that is owned; changes only when a commit was done.
 
-    Without `waiting`, nothing is joined with its outcome.
+    Without `waiting`, nothing is joined with its outcome: a backfill answers no requests.
     """
 
     position: Position
@@ -135,10 +135,13 @@ class PartitionBatch:
 
     def join(self, catalogue: Catalogue) -> None:
         """Join the slates that wait, and those that were answered, with what the records say of them."""
-        if self._owned.waiting is None:
+        waiting = self._owned.waiting
+        if waiting is None:
             return
+        if not waiting.windows.close_ms:
+            self._served.clear()
         place = f"{self._owned.position.epoch}-{self.partition}"
-        self.joined = Join(self._owned.waiting, self.ledgers, place)
+        self.joined = Join(waiting, self.ledgers, place)
         for step in self._steps:
             try:
                 served = self._served.get(step.offset)

@@ -126,8 +126,8 @@ class Pipeline:
         """Own these partitions, from what the store holds now; what was believed or cached of them is dropped."""
         wanted = list(partitions)
         stored = await self._store.positions(wanted)
+        waiting = await self._store.waiting(wanted)
         windows = _windows(self.settings)
-        waiting = await self._store.waiting(wanted) if windows else {}
         share = max(1, len(wanted))
         for p in wanted:
             position = stored[p]
@@ -138,7 +138,7 @@ class Pipeline:
                 position,
                 UserCache(max(1, self.settings.cached_users // share)),
                 Pushes(self.settings.push_on, self.settings.push_every_ms),
-                Waiting(windows, waiting[p], max(1, CACHED_LEDGERS // share)) if windows else None,
+                Waiting(windows, waiting[p], max(1, CACHED_LEDGERS // share)),
             )
         return {p: self._owned[p].position for p in wanted}
 
@@ -243,10 +243,10 @@ class Pipeline:
         return f"{self._name}-{self._commits}"
 
 
-def _windows(settings: Settings) -> Windows | None:
-    """Return how long slates wait for their outcome; None if they don't."""
+def _windows(settings: Settings) -> Windows:
+    """Return how long slates wait for their outcome."""
     signal_ms = round(settings.attribution_window_s * 1000)
-    if not signal_ms:
-        return None
     purchase_s = settings.purchase_window_s
-    return Windows(signal_ms, signal_ms if purchase_s is None else round(purchase_s * 1000))
+    if not signal_ms or purchase_s is None:
+        return Windows(signal_ms, signal_ms)
+    return Windows(signal_ms, round(purchase_s * 1000))

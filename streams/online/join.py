@@ -96,11 +96,14 @@ class Join:
     def _close_due(self, step: Step) -> None:
         due = self._next()
         for _ in range(step.closes):
-            if due is None or due.close_ms >= step.watermark_ms:
+            if due is None or self._close_ms(due) >= step.watermark_ms:
                 break
             self._close(step, due.slate_id, due.user_id)
             due = self._next()
-        self._due_ms = inf if due is None else due.close_ms
+        self._due_ms = inf if due is None else self._close_ms(due)
+
+    def _close_ms(self, due: Due) -> int:
+        return due.opened_ms + self._windows.close_ms
 
     def _next(self) -> Due | None:
         """Return the slate that closes next, of those that are still open."""
@@ -172,12 +175,12 @@ class Join:
 
     def _open(self, step: Step, ledger: Ledger) -> None:
         self._close_early(step, ledger.user_id, MAX_OPEN - 1)
-        due = Due(step.watermark_ms + self._windows.close_ms, ledger.slate_id, ledger.user_id)
+        due = Due(step.watermark_ms, ledger.slate_id, ledger.user_id)
         self._users[ledger.user_id] = [*self._of(ledger.user_id), ledger.slate_id]
         self.opened[ledger.slate_id] = due
         self.changed[ledger.slate_id] = ledger
         self._fresh.append(due)
-        self._due_ms = min(self._due_ms, due.close_ms)
+        self._due_ms = min(self._due_ms, self._close_ms(due))
 
     def _close_early(self, step: Step, user_id: str, keep: int) -> None:
         """Close all slates of a user but the latest `keep`."""

@@ -1,7 +1,8 @@
 """Which slates of a partition wait for their outcome: in the order in which they close, and by user. Pure.
 
 Only what is committed is in here. The ledgers themselves are in the store, the latest used of them here, too. Windows
-are measured on the partition's watermark, which only grows, so slates close in the order in which they were served.
+are measured on the partition's watermark, which only grows, so slates close in the order in which they were served,
+also when the windows were changed meanwhile: then the new ones count for what waits, too.
 """
 
 from collections import OrderedDict
@@ -16,7 +17,10 @@ NOBODY: tuple[str, ...] = ()
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """How long after a slate, in milliseconds, a signal counts as its outcome: a click or cart, and a purchase."""
+    """How long after a slate, in milliseconds, a signal counts as its outcome: a click or cart, and a purchase.
+
+    Both are 0 where nothing is to wait.
+    """
 
     signal_ms: int
     purchase_ms: int
@@ -28,21 +32,21 @@ class Windows:
 
 
 class Due(NamedTuple):
-    """A slate closes when the watermark is past `close_ms`."""
+    """A slate closes when the watermark is more than its window past `opened_ms`, where it was when that was served."""
 
-    close_ms: int
+    opened_ms: int
     slate_id: str
     user_id: str
 
     def pack(self) -> str:
         """Return what the store keeps of it, under the slate's id."""
-        return f"{self.close_ms} {self.user_id}"
+        return f"{self.opened_ms} {self.user_id}"
 
     @classmethod
     def unpack(cls, slate_id: str, packed: str) -> "Due":
         """Undo `pack`."""
-        close_ms, _, user_id = packed.partition(" ")
-        return cls(int(close_ms), slate_id, user_id)
+        opened_ms, _, user_id = packed.partition(" ")
+        return cls(int(opened_ms), slate_id, user_id)
 
 
 class Waiting:
@@ -82,7 +86,7 @@ class Waiting:
         wanted = dict.fromkeys(slate for user in users for slate in self.of(user))
         limit += len(wanted)
         for due in self._due.values():
-            if due.close_ms >= watermark_ms or not limit:
+            if due.opened_ms + self.windows.close_ms >= watermark_ms or not limit:
                 break
             wanted[due.slate_id] = None
             limit -= 1
@@ -118,6 +122,6 @@ class Waiting:
 
 
 def _order(due: Due) -> tuple[int, int, int]:
-    """Sort by when they close; those of one moment as they were served."""
+    """Sort by when they were served; those of one moment by their record."""
     epoch, _, offset = due.slate_id.split("-")
-    return due.close_ms, int(epoch), int(offset)
+    return due.opened_ms, int(epoch), int(offset)

@@ -1,7 +1,8 @@
 """What tests of the join are built from: a shop that answers requests, and what it says of its slates on `feedback`."""
 
+import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from streams.contracts.slates import Feedback, decode_feedback
@@ -12,6 +13,16 @@ from tests.unit.building import RowRanker, at, item, published, records, run_all
 ITEMS = [item(f"i{n}", title=f"thing {n}", price=n, category=["tools", f"kind {n % 3}"]) for n in range(12)]
 WINDOW_MIN = 30
 K = 4
+
+
+def scenario(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+    """Run a coroutine function as a test."""
+
+    def run() -> None:
+        asyncio.run(test())
+
+    run.__name__, run.__doc__ = test.__name__, test.__doc__
+    return run
 
 
 def ask(request_id: str, minute: float, user: str = "u1", **fields: Any) -> bytes:
