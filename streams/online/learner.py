@@ -24,6 +24,8 @@ SIGNALS = ("log_loss", "click_rate", "score", *FEATURES)
 _RECENT = 0.001
 """The weight of a record in the losses that are told: they are of about the last thousand."""
 _MOST_FOUND = 1_000
+_DIGITS = 18
+"""Of a number in a `feedback_id`: more, and what is saved couldn't hold it."""
 _COUNTS = ("learned", "unseen", "repeated", "refused", "lost")
 
 
@@ -54,28 +56,30 @@ class Learner:
         return self.places.get(partition, Place(0)).next
 
     def refuse(self, partition: int, offset: int) -> None:
-        """Take note of a message that is no feedback."""
+        """Take note of a message that is no feedback, or that can't be learned."""
         if offset >= self.next_offset(partition):
-            self._pass(partition, offset, "refused")
+            self.counts["refused"] += 1
+            self._pass(partition, offset)
 
     def learn(self, record: Feedback | Forgotten, partition: int, offset: int) -> Judged | None:
         """Learn a message that lies there; None if it was learned before, or teaches nothing."""
         place = self.places.get(partition, Place(0))
         if offset < place.next:
             return None
-        self.counts["lost"] += offset - place.next if partition in self.places else 0
         if isinstance(record, Forgotten):
-            self.places[partition] = Place(offset + 1, place.last)
+            self._pass(partition, offset)
             return None
         number = _number(record.feedback_id)
         if number is None or not _fits(record):
-            self._pass(partition, offset, "refused")
+            self.refuse(partition, offset)
             return None
         if number <= place.last:
-            self._pass(partition, offset, "repeated")
+            self.counts["repeated"] += 1
+            self._pass(partition, offset)
             return None
-        self.places[partition] = Place(offset + 1, number)
-        return self.take(record)
+        judged = self.take(record)
+        self._pass(partition, offset, number)
+        return judged
 
     def take(self, record: Feedback) -> Judged | None:
         """Judge and learn a record, wherever it lies; None if nothing of it was seen."""
@@ -126,15 +130,17 @@ class Learner:
         metrics = self.losses | {name: float(count) for name, count in self.counts.items()}
         return SnapshotPublished(model=self.model, version=self.version, at_ms=self._at_ms, metrics=metrics)
 
-    def _pass(self, partition: int, offset: int, outcome: str) -> None:
-        self.places[partition] = Place(offset + 1, self.places.get(partition, Place(0)).last)
-        self.counts[outcome] += 1
+    def _pass(self, partition: int, offset: int, number: tuple[int, ...] | None = None) -> None:
+        """Go on behind a message, whose `number` is that of the record that was learned; what lay before it is lost."""
+        place = self.places.get(partition, Place(offset))
+        self.counts["lost"] += offset - place.next
+        self.places[partition] = Place(offset + 1, number or place.last)
 
 
 def _number(feedback_id: str) -> tuple[int, ...] | None:
     """Return an id as numbers that grow with it, None if it is none."""
     parts = feedback_id.split("-")
-    return tuple(map(int, parts)) if all(part.isdecimal() for part in parts) else None
+    return tuple(map(int, parts)) if all(part.isdecimal() and len(part) <= _DIGITS for part in parts) else None
 
 
 def _fits(record: Feedback) -> bool:

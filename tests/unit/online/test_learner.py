@@ -7,7 +7,7 @@ from inference.tensors import FEATURES
 from streams.contracts.slates import Forgotten
 from streams.features.item import digest_of
 from streams.online.learner import Learner
-from streams.online.model import Judged, log_loss
+from streams.online.model import Judged, OnlineModel, log_loss
 from streams.online.saved import Saved
 from streams.online.snapshot import decode, encode
 from tests.unit.building import T0
@@ -93,9 +93,24 @@ def test_messages_that_teach_nothing_are_passed_over_and_counted() -> None:
     learner.learn(feedback([shown("i1", features=[0.0] * (len(FEATURES) - 1))], 1), 0, 2)
     learner.learn(feedback([shown("i1", seen=False)], 2), 0, 3)
     learner.learn(feedback([shown("i1")], feedback_id="odd"), 0, 4)
+    learner.learn(feedback([shown("i1")], feedback_id=f"0-0-{2**64}-0"), 0, 5)
     learner.learn(feedback([shown("i1")], 3), 0, 9)
-    assert learner.counts == {"learned": 1, "unseen": 1, "repeated": 0, "refused": 3, "lost": 4}
-    assert learner.next_offset(0) == 10
+    learner.refuse(0, 12)
+    assert learner.counts == {"learned": 1, "unseen": 1, "repeated": 0, "refused": 5, "lost": 5}
+    assert learner.next_offset(0) == 13
+    assert state(resumed(learner))
+
+
+def test_a_record_that_breaks_the_model_is_refused_and_counts_as_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    learner = Learner("ranker")
+    learner.learn(feedback([shown("i1")], 0), 0, 0)
+    with monkeypatch.context() as patch:
+        patch.setattr(OnlineModel, "take", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            learner.learn(feedback([shown("i1")], 1), 0, 1)
+    learner.refuse(0, 1)
+    learner.learn(feedback([shown("i1")], 2), 0, 2)
+    assert learner.counts == {"learned": 2, "unseen": 0, "repeated": 0, "refused": 1, "lost": 0}
 
 
 def test_it_learns_what_the_ranker_has_wrong_and_the_blend_is_never_far_from_the_better_one() -> None:
