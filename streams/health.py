@@ -3,9 +3,11 @@
 Alive means: either nothing waits, or something was applied lately, or a server is away and the process waits for it.
 """
 
+import contextlib
+import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from socketserver import ThreadingMixIn
 from typing import Any, Protocol
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -16,6 +18,8 @@ from streams.errors import Misuse
 
 STALLED_S = 60.0
 """Records wait and none was applied for so long: the worker hangs and should be killed."""
+
+log = logging.getLogger(__name__)
 
 
 class Observed(Protocol):
@@ -87,6 +91,21 @@ class HealthServer:
             return _say(start_response, ready, "ready", "waiting for partitions, Redis or Kafka")
         answer: Iterable[bytes] = self._prometheus(environ, start_response)
         return answer
+
+
+@contextlib.contextmanager
+def health(port: int | None, metrics: Observed, lags: Callable[[], Mapping[int, int]]) -> Iterator[None]:
+    """Answer for metrics and health while the block runs; a port of None is none."""
+    if port is None:
+        yield
+        return
+    server = HealthServer(port, metrics, lags)
+    server.start()
+    log.info("metrics", extra={"address": f"127.0.0.1:{server.port}"})
+    try:
+        yield
+    finally:
+        server.stop()
 
 
 def _say(start_response: Callable[..., Any], good: bool, yes: str, no: str) -> Iterable[bytes]:

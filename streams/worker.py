@@ -40,7 +40,7 @@ from streams.checks import champion, check_redis, check_triton, triton_address
 from streams.contracts.topics import EVENTS, ITEMS
 from streams.errors import StreamrankError
 from streams.features.meaning import Meanings
-from streams.health import HealthServer
+from streams.health import health
 from streams.kafka_admin import check_topics
 from streams.metrics import Metrics
 from streams.online.follow import FollowedScorer
@@ -211,7 +211,8 @@ class Worker:
                     job.close()  # or Python would have the last word, about what nobody awaited
 
     async def _work(self, stop: asyncio.Event) -> None:
-        with self._health():
+        self.metrics.watch_lag(self.lags)
+        with health(self._settings.metrics_port, self.metrics, self.lags):
             await self._publisher.start()
             tasks = [asyncio.create_task(job) for job in (*self._jobs, self._watch_app(), stop.wait())]
             starting = asyncio.create_task(self._app.start())
@@ -247,20 +248,6 @@ class Worker:
                 task.exception()
         await self._app.stop()
         await self._publisher.stop()
-
-    @contextlib.contextmanager
-    def _health(self) -> Any:
-        self.metrics.watch_lag(self.lags)
-        if self._settings.metrics_port is None:
-            yield
-            return
-        server = HealthServer(self._settings.metrics_port, self.metrics, self.lags)
-        server.start()
-        log.info("metrics", extra={"address": f"127.0.0.1:{server.port}"})
-        try:
-            yield
-        finally:
-            server.stop()
 
     def lags(self) -> dict[int, int]:
         """Return how many records of each owned partition of `events` wait, as far as is known."""

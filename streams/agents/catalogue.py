@@ -20,6 +20,7 @@ from streams.errors import BadEvent, Unreachable
 from streams.metrics import Metrics
 from streams.outbox import MAX_KEY_BYTES
 from streams.pipeline import Pipeline
+from streams.poll import poll
 from streams.settings import Settings
 from streams.store.base import FeatureStore, ItemChange, Message
 
@@ -129,13 +130,4 @@ class Cataloguer:
 
 async def follow_changes(pipeline: Pipeline, settings: Settings) -> None:
     """Give the pipeline what changed of catalogue and counters, every `snapshot_every_ms` until cancelled."""
-    away = False
-    while True:
-        await asyncio.sleep(settings.snapshot_every_ms / 1000)
-        try:
-            await pipeline.refresh()
-            away = False
-        except Unreachable as exc:
-            if not away:
-                log.warning("catalogue and counters grow old", extra={"reason": str(exc)})
-            away = True
+    await poll(pipeline.refresh, settings.snapshot_every_ms / 1000, "catalogue and counters grow old")

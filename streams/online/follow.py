@@ -4,12 +4,12 @@ While Redis is away the last snapshot counts. One that can't be used, since the 
 Streamrank, is said once, and the ranker alone decides.
 """
 
-import asyncio
 import logging
 
-from streams.errors import StoreMismatch, Unreachable
+from streams.errors import StoreMismatch
 from streams.online.score import Scorer
 from streams.online.versions import Versions
+from streams.poll import poll
 
 POLL_S = 0.2
 """How old a worker's snapshot may be. Shorter: one more tiny call to Redis each time."""
@@ -27,16 +27,7 @@ class FollowedScorer:
 
     async def run(self) -> None:
         """Follow until cancelled."""
-        away = False
-        while True:
-            try:
-                await self.look()
-                away = False
-            except Unreachable as exc:
-                if not away:
-                    log.warning("the online model grows old", extra={"reason": str(exc)})
-                away = True
-            await asyncio.sleep(POLL_S)
+        await poll(self.look, POLL_S, "the online model grows old")
 
     async def look(self) -> None:
         """Take the latest snapshot."""

@@ -11,7 +11,7 @@ import logging
 import signal
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
@@ -20,7 +20,7 @@ from streams.contracts.models import encode as encode_said
 from streams.contracts.slates import decode_feedback
 from streams.contracts.topics import FEEDBACK
 from streams.errors import BadEvent, Misuse, Unreachable
-from streams.health import HealthServer
+from streams.health import health
 from streams.kafka_admin import check_topics, topic_ids
 from streams.online.learner import Learner
 from streams.online.metrics import LearnerMetrics
@@ -66,7 +66,7 @@ async def _run(settings: Settings, anew: bool) -> None:
         learner.read_from(topic_id)
         process = LearnerProcess(settings, versions, learner)
         try:
-            with process.health():
+            with health(settings.metrics_port, process.metrics, process.lags):
                 log.info("learner ready", extra={"model": learner.model, "version": learner.version, **learner.counts})
                 await process.work(stop)
         finally:
@@ -90,7 +90,7 @@ class LearnerProcess:
         self._topic = settings.topic(FEEDBACK)
         self._versions = versions
         self._learner = learner
-        self._metrics = LearnerMetrics(learner)
+        self.metrics = LearnerMetrics(learner)
         self._writer = uuid.uuid4().hex
         self._published_s = self._told_s = time.monotonic()
         self._dirty = self._in_doubt = False
@@ -117,21 +117,7 @@ class LearnerProcess:
         """Leave Kafka."""
         self._consumer.close()
 
-    @contextlib.contextmanager
-    def health(self) -> Iterator[None]:
-        """Answer for metrics and health, if the settings say where."""
-        if self._settings.metrics_port is None:
-            yield
-            return
-        server = HealthServer(self._settings.metrics_port, self._metrics, self._lags)
-        server.start()
-        log.info("metrics", extra={"address": f"127.0.0.1:{server.port}"})
-        try:
-            yield
-        finally:
-            server.stop()
-
-    def _lags(self) -> dict[int, int]:
+    def lags(self) -> dict[int, int]:
         """Return how many messages of each partition wait, as far as is known."""
         found = {}
         for partition in range(self._settings.partitions):
@@ -156,7 +142,7 @@ class LearnerProcess:
         except Exception:  # poison: one record must not stop the learner
             log.exception("record could not be learned", extra=at)
             self._learner.refuse(**at)
-        self._metrics.progress += 1
+        self.metrics.progress += 1
         self._dirty = True
 
     async def _publish(self, stop: asyncio.Event) -> None:
@@ -166,11 +152,11 @@ class LearnerProcess:
                 await self._store()
                 break
             except Unreachable as exc:
-                if not self._metrics.is_waiting:
+                if not self.metrics.is_waiting:
                     log.error("waiting, nothing is lost", extra={"reason": str(exc)})
-                self._metrics.is_waiting = True
+                self.metrics.is_waiting = True
                 await asyncio.sleep(RETRY_S)
-        self._metrics.is_waiting = False
+        self.metrics.is_waiting = False
         if self._learner.found or time.monotonic() - self._told_s >= TELL_S:
             await asyncio.to_thread(self._tell)
 
