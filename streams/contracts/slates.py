@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from streams.contracts.events import Kind
-from streams.contracts.wire import AtMs, Id, decode
+from streams.contracts.wire import MAX_ITEMS, AtMs, Id, decode
 
 ServedBy = Literal["triton", "online", "popular"]
 MAX_KEPT_BYTES = 256 * 1024
@@ -66,7 +66,7 @@ class Shown(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """
 
     item_id: str
-    position: Annotated[int, Meta(ge=0)]
+    position: Annotated[int, Meta(ge=0, lt=MAX_ITEMS)]
     propensity: Annotated[float, Meta(gt=0, le=1)]
     features: list[float]
     pairs: list[float]

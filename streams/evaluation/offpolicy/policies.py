@@ -85,12 +85,12 @@ class Thompson(Struct, frozen=True, forbid_unknown_fields=True, tag_field="polic
         """Estimate from draws which item comes to which position.
 
         Raises:
-            Misuse: an item of the log has no prior, or one that isn't above 0.
+            Misuse: an item of the log has no prior, or one that isn't finite and above 0.
         """
         for name, prior in (("alpha", self.alpha), ("beta", self.beta)):
-            missing = [item for item in log.item_ids if not prior.get(item, 0) > 0]
+            missing = [item for item in log.item_ids if not 0 < prior.get(item, 0) < np.inf]
             if missing:
-                raise Misuse(f"{name}: item {missing[0]!r} of {log.path} has no number above 0 there")
+                raise Misuse(f"{name}: item {missing[0]!r} of {log.path} has no finite number above 0 there")
         alpha, beta = (np.array([prior[item] for item in log.item_ids]) for prior in (self.alpha, self.beta))
         generator, counts = np.random.default_rng(seed), np.zeros((len(alpha), log.depth))
         for _ in range(THOMPSON_DRAWS // _DRAWS_AT_ONCE):

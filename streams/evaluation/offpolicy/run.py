@@ -20,6 +20,8 @@ from streams.evaluation.summary import DIGITS
 
 PRIOR_REWARDS = 1.0
 """How many rewards an item must have more, or less, than others at its positions until half of that is believed."""
+MOST_WEIGHT = 1e100
+"""Beyond it the square of a weight would soon be no number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,14 @@ def evaluate(path: Path, config: Path, *, outcome: str = "click", seed: int = 1)
             f"{log.path}: nothing was explored, every propensity is 1: it tells only of the policy that made it"
         )
     rounds = _rounds(log, policy.apply(log, seed), seed)
-    if not down_to(log.offsets, rounds.ratios).any():
+    with np.errstate(over="ignore", invalid="ignore"):
+        products = down_to(log.offsets, rounds.ratios)
+    if not (products <= MOST_WEIGHT).all():
+        raise Misuse(
+            f"{log.path}: the least propensity, {log.propensities.min():g}, makes a weight beyond {MOST_WEIGHT:g}:"
+            " nothing so unlikely is ever shown"
+        )
+    if not products.any():
         raise Misuse(f"{log.path}: no overlap: the policy of {config} never shows what this log shows")
     terms = {name: estimate(rounds) for name, estimate in ESTIMATORS.items()}
     weights = terms["ips"].weights
@@ -79,11 +88,12 @@ def _rounds(log: Log, applied: Applied, seed: int) -> Rounds:
         rewards = fitted(log, half != fold)
         modelled = np.where(half == fold, rewards[log.items, log.positions], modelled)
         expected = np.where(half == fold, applied.expected(rewards), expected)
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", over="ignore"):
         chances = np.exp(slate_sums(log.offsets, np.log(applied.chances)))
+        ratios = applied.chances / log.propensities
     return Rounds(
         offsets=log.offsets,
-        ratios=applied.chances / log.propensities,
+        ratios=ratios,
         rewards=log.rewards,
         modelled=modelled,
         expected=expected,

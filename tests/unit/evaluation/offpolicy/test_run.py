@@ -26,6 +26,7 @@ from streams.slate.select import worth
 from tests.unit.building import T0
 
 ITEMS = 5
+INF = ", ".join(f"i{n} = inf" for n in range(ITEMS))
 APPEAL = np.array([0.05, 0.1, 0.2, 0.4, 0.6])
 """How likely each item is clicked, wherever it is shown."""
 
@@ -175,6 +176,7 @@ def test_a_ranker_without_exploration_is_estimated_from_an_explored_log(tmp_path
     ("change", "config", "says"),
     [
         ({"propensity": 0.0}, "", r"log:2: no feedback: \$\.items\[0\]\.propensity: .*> 0"),
+        ({"position": 10**15}, "", r"log:2: no feedback: \$\.items\[0\]\.position: .*<= 999"),
         ({"propensity": None}, "", r"log:2: no feedback: \$\.items\[0\]\.propensity"),
         ({}, 'policy = "best"', r"policy\.toml: Invalid value 'best' - at `\$\.policy` \(policy is one of logged, ran"),
         ({}, "", "policy.toml: .*missing required field `policy`"),
@@ -183,7 +185,17 @@ def test_a_ranker_without_exploration_is_estimated_from_an_explored_log(tmp_path
         (
             {},
             'policy = "thompson"\nalpha = {i1 = 1}\nbeta = {i1 = 1}',
-            "alpha: item 'i.' of .*log has no number above 0",
+            "alpha: item 'i.' of .*log has no finite number above 0",
+        ),
+        (
+            {},
+            f'policy = "thompson"\nalpha = {{{INF}}}\nbeta = {{{INF}}}',
+            "alpha: item 'i.' .* has no finite number abo",
+        ),
+        (
+            {"propensity": 1e-320},
+            'policy = "random"',
+            r"log: the least propensity, 9\.99\d+e-321, makes a weight beyond",
         ),
         ({}, 'policy = "ranker"\nmodel = "m"\nexplore_share = 2', r"`float` <= 1.0 - at `\$\.explore_share`"),
         ({}, 'policy = "frequencies"\nlog = "none"', "none: cannot read the log"),
