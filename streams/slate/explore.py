@@ -61,8 +61,8 @@ def explore(
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return the places of up to `k` of K candidates in the order of the slate, and their propensities, (k,) each.
 
-    `scores` (K,) are at least 0. `evidence` (K,) is how often a candidate's item, or its source if that is less, was
-    tried. `digests` (K,) are those of the items.
+    `scores` (K,) are at least 0. `evidence` (K,) is how much is known of each candidate, see `select`. `digests` (K,)
+    are those of the items.
     """
     seed = np.uint64(int.from_bytes(blake2b(slate_id.encode(), digest_size=8).digest(), "big"))
     weights = _weights(scores, evidence, exploration.temperature, exploration.bonus)
