@@ -173,6 +173,7 @@ class Recommender:
             p, model, because = None, None, "no candidates"
         p = None if p is None else p[: len(candidates.items)]
         scores, served_by, online = self._scores(one, p)
+        explored = self._exploration.covers(request)
         items = select(
             candidates,
             scores,
@@ -180,7 +181,8 @@ class Recommender:
             k=request.k,
             catalogue=self.catalogue,
             source_names=self.retriever.source_names,
-            exploration=self._exploration if self._exploration.covers(request) else None,
+            exploration=self._exploration if explored else None,
+            seen=self._seen(candidates) if explored else None,
             slate_id=one.ask.slate_id,
         )
         return Slate(
@@ -210,6 +212,10 @@ class Recommender:
         if p is None:
             return np.round(scorer.alone(one.features, where), 6), "online", scorer.version
         return worth(scorer.blended(p, where)), "triton", scorer.version
+
+    def _seen(self, candidates: Candidates) -> NDArray[np.float64] | None:
+        scorer = self._scorer()
+        return None if scorer is None else scorer.seen(self.catalogue.digest[candidates.items])
 
     def _where(self, candidates: Candidates, ask: Ask) -> Where:
         catalogue, device = self.catalogue, (ask.request.context or {}).get("device")

@@ -99,7 +99,7 @@ class Learner:
     def snapshot(self) -> Snapshot:
         """Return what workers score with, as the version that comes next."""
         numbers = self._online.numbers()
-        items, categories = self._online.residuals()
+        items, categories, seen = self._online.residuals()
         return Snapshot(
             model=self.model,
             version=self.version + 1,
@@ -108,6 +108,7 @@ class Learner:
             alone=numbers.alone,
             items=items,
             categories=categories,
+            seen=seen,
             shares=numbers.shares,
         )
 

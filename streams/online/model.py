@@ -95,11 +95,15 @@ class OnlineModel:
             shares=self.shares,
         )
 
-    def residuals(self) -> tuple[Residuals, Residuals]:
-        """Return the residuals of items and of categories, to score with."""
-        tables = [rates.residuals() for rates in (self._items, self._categories)]
-        items, categories = (Residuals(ids.tobytes(), values.tobytes()) for ids, values in tables)
-        return items, categories
+    def residuals(self) -> tuple[Residuals, Residuals, bytes]:
+        """Return the residuals of items and of categories, to score with, and how often those items were seen."""
+        ids, items, seen = self._items.table()
+        codes, categories, _ = self._categories.table()
+        return (
+            Residuals(ids.tobytes(), items.tobytes()),
+            Residuals(codes.tobytes(), categories.tobytes()),
+            seen.astype(np.float32).tobytes(),
+        )
 
     def _row(self, moment: terms.Row, one: Shown) -> _Row:
         item = digest_of(one.item_id)

@@ -1,7 +1,7 @@
 """What the learner goes on from: all that it knows at a version, stored in one step with the snapshot that it made.
 
 So a learner that is killed anywhere goes on from what was published last, at the offsets that belong to it: every
-record is learned exactly once. Bounded like the snapshot, to about 600 kB.
+record is learned exactly once. Bounded like the snapshot, to about 750 kB.
 """
 
 from msgspec import Struct

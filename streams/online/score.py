@@ -42,7 +42,8 @@ class Scorer:
     def __init__(self, snapshot: Snapshot) -> None:
         self.model, self.version = snapshot.model, snapshot.version
         self._calibrated, self._alone = _Model(snapshot.calibrated), _Model(snapshot.alone)
-        self._items, self._categories = _Table(snapshot.items), _Table(snapshot.categories)
+        self._items, self._categories = _Table.residuals(snapshot.items), _Table.residuals(snapshot.categories)
+        self._seen = _Table(snapshot.items.ids, np.frombuffer(snapshot.seen, np.float32).astype(np.float64))
         self._shares = np.array(snapshot.shares)
 
     def blended(self, p: NDArray[np.float32], where: Where) -> Array:
@@ -60,6 +61,10 @@ class Scorer:
         most = terms.MOST_FEATURE
         read = np.clip(features[:, terms.STAND_IN_COLUMNS].astype(np.float64), -most, most)
         return blend.sigmoid(self._logits(self._alone, terms.FEATURE, read, where))
+
+    def seen(self, items: Ids) -> Array:
+        """Return how often `items` (K,) were seen of late, as far as the learner knows."""
+        return self._seen.of(items)
 
     def _logits(self, model: "_Model", first: int, read: Array, where: Where) -> Array:
         """Return the log-odds of a click (K,); `read` (K, N) are the columns from `first` on."""
@@ -79,14 +84,18 @@ class _Model:
 
 
 class _Table:
-    """Residuals by id."""
+    """A number by id."""
 
-    def __init__(self, residuals: Residuals) -> None:
-        self._ids: Ids = np.frombuffer(residuals.ids, np.uint64)
-        self._values: Array = np.append(np.frombuffer(residuals.values, np.float64), 0.0)
+    def __init__(self, ids: bytes, values: Array) -> None:
+        self._ids: Ids = np.frombuffer(ids, np.uint64)
+        self._values: Array = np.append(values, 0.0)
+
+    @classmethod
+    def residuals(cls, kept: Residuals) -> "_Table":
+        return cls(kept.ids, np.frombuffer(kept.values, np.float64))
 
     def of(self, ids: Ids) -> Array:
-        """Return the residuals of `ids` (K,), 0 for those that aren't there."""
+        """Return the numbers of `ids` (K,), 0 for those that aren't there."""
         places = np.searchsorted(self._ids, ids)
         found = places < len(self._ids)
         found[found] = self._ids[places[found]] == ids[found]

@@ -1,6 +1,6 @@
 """What the learner publishes for workers to score with: immutable, numbered, bounded.
 
-It is msgpack, and arrays are bytes, little-endian. ITEMS and CATEGORIES bound it to about 330 kB.
+It is msgpack, and arrays are bytes, little-endian. ITEMS and CATEGORIES bound it to about 400 kB.
 """
 
 from typing import TypeVar
@@ -32,7 +32,10 @@ class Residuals(Struct, frozen=True):
 
 
 class Snapshot(Struct, frozen=True, kw_only=True):
-    """What workers score with. `shares` (W,) are the blend's; `at_ms` is the event time up to which it was learned."""
+    """What workers score with. `shares` (W,) are the blend's; `at_ms` is the event time up to which it was learned.
+
+    `seen` (N,) float32 is how often each of the `items` was seen of late.
+    """
 
     contract: str = CONTRACT
     model: str
@@ -41,6 +44,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     calibrated: Linear
     alone: Linear
     items: Residuals
+    seen: bytes
     categories: Residuals
     shares: tuple[float, ...]
 

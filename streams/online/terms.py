@@ -42,7 +42,7 @@ SOURCE = HOUR + 4
 POSITION = SOURCE + SOURCES
 DEVICE = POSITION + POSITIONS
 WIDTH = DEVICE + DEVICES
-_LAYOUT = (HEADS, STAND_IN, FEATURES, SOURCES, POSITIONS, DEVICES, CENTRE, SPREAD, LEAST_P)
+_LAYOUT = ("seen", HEADS, STAND_IN, FEATURES, SOURCES, POSITIONS, DEVICES, CENTRE, SPREAD, LEAST_P)
 CONTRACT = hashlib.sha256(repr(_LAYOUT).encode()).hexdigest()[:12]
 """What was learned under another one can't be scored: its columns mean something else."""
 _DAY_MS = 86_400_000

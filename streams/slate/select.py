@@ -32,19 +32,21 @@ def select(
     catalogue: Catalogue,
     source_names: list[str],
     exploration: Exploration | None = None,
+    seen: NDArray[np.float64] | None = None,
     slate_id: str = "",
 ) -> list[SlateItem]:
     """Return the `k` best of K candidates by `scores` (K,), ties by digest; `p` (K, H) if a ranker gave them.
 
     With an `exploration` some slots are drawn by the slate's id. The evidence for an item is how often people went for
-    it lately.
+    it, and how often they have `seen` (K,) it, if a learner knows.
     """
     digests = catalogue.digest[candidates.items]
     if exploration is None:
         best = best_first(scores, digests, k)
         propensities = np.ones(len(best))
     else:
-        best, propensities = explore(scores, np.expm1(candidates.log_popular), digests, k, exploration, slate_id)
+        evidence = np.expm1(candidates.log_popular) + (0.0 if seen is None else seen)
+        best, propensities = explore(scores, evidence, digests, k, exploration, slate_id)
     rows = zip(
         candidates.items[best].tolist(),
         scores[best].tolist(),

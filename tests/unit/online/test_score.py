@@ -11,7 +11,7 @@ from streams.online.rates import Rates
 from streams.online.score import Scorer, Where, buckets
 from streams.retrieval.blend import Retriever
 from tests.unit.building import T0
-from tests.unit.online.records import SOURCES, stream
+from tests.unit.online.records import SOURCES, feedback, shown, stream
 
 K = 120
 ITEMS = [f"i{n}" for n in range(K)]
@@ -89,6 +89,14 @@ def test_an_untrained_snapshot_leaves_what_the_ranker_says() -> None:
     p = np.clip(p_of(), 1e-5, 1 - 1e-5)
     blended = Scorer(Learner("ranker").snapshot()).blended(p, where())
     assert np.abs(blended - p).max() < 1e-9
+
+
+def test_it_knows_how_often_items_were_seen_and_nothing_of_others() -> None:
+    learner = Learner("ranker")
+    for number in range(30):
+        learner.take(feedback([shown("i0"), shown("i1", 1, seen=number % 3 == 0), shown("i2", 2, seen=False)], number))
+    digests = np.array([digest_of(name) for name in ("i1", "other", "i2", "i0")], np.uint64)
+    assert Scorer(learner.snapshot()).seen(digests) == pytest.approx([10, 0, 0, 30], rel=1e-3)
 
 
 def test_the_names_of_sources_have_buckets_of_their_own() -> None:

@@ -28,5 +28,5 @@ def test_it_is_bounded_however_many_items_there_are() -> None:
         sizes.append(len(encode(learner.snapshot())))
     learner.take(feedback([shown(f"x{n}", n, category=f"x{n}") for n in range(200)], 1_000))
     assert len(encode(learner.snapshot())) <= max(sizes)
-    assert len(encode(learner.snapshot())) < 350_000
-    assert len(encode(learner.saved())) < 650_000
+    assert len(encode(learner.snapshot())) < 410_000
+    assert len(encode(learner.saved())) < 780_000

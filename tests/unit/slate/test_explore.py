@@ -9,10 +9,14 @@ from scipy.stats import binomtest, chisquare
 
 from streams.contracts.slates import encode
 from streams.features.item import digest_of
+from streams.online.learner import Learner
+from streams.online.score import Scorer
 from streams.ordering import best_first
 from streams.recommend import Recommender
 from streams.slate.explore import Exploration, alternatives, explore
 from tests.unit.building import T0, event, item
+from tests.unit.online.records import feedback
+from tests.unit.online.records import shown as online_shown
 from tests.unit.shop import Shop
 
 SCORES = np.array([0.1, 0.4, 0.2, 0.05, 0.0])
@@ -164,6 +168,28 @@ def test_chosen_segments_get_the_slates_of_a_shop_without_exploration() -> None:
     assert Exploration(1.0, off=off).covers(event("request", request_id="r"))
     assert not Exploration(1.0, off=off).covers(event("request", request_id="r", kind="search", query="q"))
     assert not Exploration(0.0).covers(event("request", request_id="r"))
+
+
+def test_what_a_learner_knows_to_be_seen_is_evidence() -> None:
+    made, learner = shop(Exploration(0.5, 1.0)), Learner("ranker")
+    for n in range(50):
+        learner.take(feedback([online_shown(f"i{n % 3}")], n))
+    scorer = Scorer(learner.snapshot())
+    made.recommender = Recommender(
+        made.catalogue, made.counters, made.recommender.retriever, None, 0.1,
+        exploration=HALF, scorer=lambda: scorer,
+    )  # fmt: skip
+    one = made.recommender.prepare(made.ask("for_you", k=100))
+    items = made.recommender.slate(one, None, None, None, T0).items
+    order = np.array([made.catalogue.index[entry.item_id] for entry in items])
+    place = {item: n for n, item in enumerate(one.candidates.items.tolist())}
+    popular = np.expm1(one.candidates.log_popular[[place[item] for item in order.tolist()]])
+    digests = made.catalogue.digest[order]
+    assert scorer.seen(digests).sum() > 30  # i0 is not in stock
+    scores = np.array([entry.score for entry in items])
+    told = [entry.propensity for entry in items]
+    assert np.diagonal(alternatives(scores, popular + scorer.seen(digests), digests, HALF)) == pytest.approx(told)
+    assert np.diagonal(alternatives(scores, popular, digests, HALF)) != pytest.approx(told)
 
 
 def test_an_explored_slate_holds_only_what_may_be_shown() -> None:
