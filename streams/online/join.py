@@ -81,13 +81,8 @@ class Join:
 
     def writes(self) -> tuple[dict[str, bytes | None], dict[str, str]]:
         """Return the ledgers to commit, packed, None for those to erase, and what is to be said of the new ones."""
-        lasting = {slate: due for slate, due in self.opened.items() if self.changed[slate] is not None}
-        ledgers = {
-            slate: None if ledger is None else pack_ledger(ledger)
-            for slate, ledger in self.changed.items()
-            if ledger is not None or slate not in self.opened
-        }
-        return ledgers, {slate: due.pack() for slate, due in lasting.items()}
+        ledgers = {slate: None if one is None else pack_ledger(one) for slate, one in self.changed.items()}
+        return ledgers, {slate: due.pack() for slate, due in self.opened.items() if self.changed[slate] is not None}
 
     def apply(self) -> None:
         """Take in what was committed."""

@@ -99,6 +99,15 @@ async def test_what_the_user_went_for_elsewhere_is_missed() -> None:
 
 
 @scenario
+async def test_an_item_that_is_missed_again_counts_once() -> None:
+    shop = await Shop.open()
+    await shop.send(ask("a", 0))
+    await shop.send(*(wire(kind, at_ms=at(2), item_id="other") for kind in ("click", "click", "purchase")))
+    await shop.tick(60)
+    assert of(shop.feedback, "a").missed == 1
+
+
+@scenario
 async def test_impressions_say_what_was_seen() -> None:
     shop = await Shop.open()
     await shop.send(ask("r", 0))

@@ -47,6 +47,14 @@ async def test_an_alias_closes_what_waits_with_what_is_known() -> None:
 
 
 @scenario
+async def test_who_becomes_oneself_keeps_what_waits() -> None:
+    shop = await Shop.open()
+    await shop.send(ask("a", 0), wire("alias", at_ms=at(2), login="u1"))
+    assert not shop.feedback
+    assert await shop.stats() == {}
+
+
+@scenario
 async def test_a_user_has_few_slates_open_and_the_oldest_makes_room() -> None:
     shop = await Shop.open()
     await shop.send(*(ask(f"r{n}", n / 10) for n in range(MAX_OPEN + 2)))
@@ -63,12 +71,14 @@ async def test_a_leap_in_time_is_caught_up_with_in_small_steps() -> None:
     await shop.tick(60)
     assert len(shop.feedback) == CLOSED_BY_TICK
     late = wire("click", f"u{many - 1}", at(60), request_id=f"r{many - 1}", item_id=shop.shown(f"r{many - 1}")[0])
-    await shop.send(late)
-    assert len(shop.feedback) == CLOSED_BY_TICK + CLOSED_BY_RECORD
+    seen = wire("impression", f"u{many - 1}", at(60), request_id=f"r{many - 1}", items=[])
+    await shop.send(late, seen)
+    assert len(shop.feedback) == CLOSED_BY_TICK + 2 * CLOSED_BY_RECORD
     await shop.tick(60)
     assert [one.request_id for one in shop.feedback] == [f"r{n}" for n in range(many)]
     assert {outcome for one in shop.feedback for outcome in outcomes(one)} == {None}
-    assert await shop.stats() == {"written": many, "late": 1}
+    assert all(shown.seen for one in shop.feedback for shown in one.items)
+    assert await shop.stats() == {"written": many, "late": 2}
 
 
 @scenario
