@@ -30,6 +30,7 @@ from inference.triton_encoder import TritonEncoder
 from inference.triton_ranker import TritonRanker
 from streams.agents.app import App
 from streams.agents.catalogue import Cataloguer, follow_changes, read_items
+from streams.agents.connections import lose_reset_connections
 from streams.agents.encode import TextReader
 from streams.agents.flow import Inbox
 from streams.agents.place import Placer
@@ -61,6 +62,8 @@ CANCEL_S = 1.0
 """How long tasks may take to end once cancelled, before the connections are closed under them."""
 FINISH_S = 4.0
 """How long the current batch may take after SIGTERM."""
+WATCH_S = 1.0
+"""How often the Kafka clients are looked at."""
 LEAVE_S = 9.0
 """How long the last batch and Faust's farewell may take in all; after it the process goes without one."""
 
@@ -75,6 +78,7 @@ def run(settings: Settings) -> None:
     """
     sys.setswitchinterval(SWITCH_S)
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    lose_reset_connections()
     try:
         asyncio.run(_serve(settings))
     except StreamrankError:
@@ -214,7 +218,8 @@ class Worker:
         self.metrics.watch_lag(self.lags)
         with health(self._settings.metrics_port, self.metrics, self.lags):
             await self._publisher.start()
-            tasks = [asyncio.create_task(job) for job in (*self._jobs, self._watch_app(), stop.wait())]
+            jobs = (*self._jobs, self._watch_app(), self._watch_clients(), stop.wait())
+            tasks = [asyncio.create_task(job) for job in jobs]
             starting = asyncio.create_task(self._app.start())
             ended, _ = await asyncio.wait([*tasks, starting], return_when=asyncio.FIRST_COMPLETED)
             if ended == {starting} and starting.exception() is None:
@@ -233,6 +238,12 @@ class Worker:
     async def _watch_app(self) -> None:
         await self._app._crashed.wait()  # noqa: SLF001  mode tells nobody else
         raise RuntimeError("Faust crashed") from self._app.crash_reason
+
+    async def _watch_clients(self) -> None:
+        while True:
+            await asyncio.sleep(WATCH_S)
+            self._app.consumer.check()
+            self._publisher.check()
 
     async def _leave(self, workers: list[asyncio.Task[Any]], others: list[asyncio.Task[Any]]) -> None:
         log.info("stopping")

@@ -18,8 +18,8 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
-from streams.agents.connections import lose_reset_connections
 from streams.agents.flow import Flow
+from streams.agents.vitals import check_consumer
 
 CHUNK_RECORDS = 500
 CHUNK_BYTES = 1024 * 1024
@@ -77,7 +77,6 @@ class ChunkThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         A fetch names topics, not their ids. From a topic that was made anew it would bring what lies behind the old
         position, as if it followed; only a placement looks at the ids.
         """
-        lose_reset_connections(client)
         note = client._on_connection_closed  # noqa: SLF001
 
         def closed(connection: Any, reason: Any) -> None:
@@ -86,6 +85,14 @@ class ChunkThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
                 self.parent_loop.call_soon_threadsafe(self.app.flow.move_again)
 
         client._on_connection_closed = closed  # noqa: SLF001
+
+    def check(self) -> None:
+        """Look at what reads, from any thread.
+
+        Raises:
+            TaskEnded: nothing would be read any more.
+        """
+        check_consumer(self._consumer)
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         consumer = self._ensure_consumer()
@@ -143,6 +150,10 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
     async def committed(self, partitions: Sequence[TP]) -> dict[TP, int]:
         """Return what the group has committed to Kafka, for the partitions where it has."""
         return await cast(ChunkThread, self._thread).committed(partitions)
+
+    def check(self) -> None:
+        """Look at what reads; see `ChunkThread.check`."""
+        cast(ChunkThread, self._thread).check()
 
     def lag(self, tp: TP, next_offset: int) -> int:
         """Return how many records of `tp` wait, as far as the last fetch told."""

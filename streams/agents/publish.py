@@ -21,8 +21,8 @@ from aiokafka.errors import (
     TopicAuthorizationFailedError,
 )
 
-from streams.agents.connections import lose_reset_connections
 from streams.agents.security import aiokafka_security
+from streams.agents.vitals import check_producer
 from streams.contracts.slates import dead_letter, encode
 from streams.contracts.topics import DEAD_LETTERS, TOPICS
 from streams.errors import Unreachable
@@ -70,7 +70,6 @@ class Publisher:
             request_timeout_ms=int(DELIVERY_S * 1000),
             **aiokafka_security(self._settings),
         )
-        lose_reset_connections(self._producer.client)
         try:
             await self._producer.start()
         except (KafkaError, OSError, ssl.SSLError) as exc:
@@ -81,6 +80,14 @@ class Publisher:
         """Close the connection; what was published before is delivered."""
         if self._producer is not None:
             await self._producer.stop()
+
+    def check(self) -> None:
+        """Look at what sends.
+
+        Raises:
+            TaskEnded: nothing would be sent any more.
+        """
+        check_producer(self._producer)
 
     async def publish(self, messages: Sequence[Message]) -> None:
         """Send all messages and wait until the brokers have them.

@@ -102,13 +102,15 @@ class WorkerProcess:
 
 
 @contextlib.contextmanager
-def worker(settings: Settings, folder: Path, **more: object) -> Iterator[WorkerProcess]:
-    """Run a worker process; it is ended with the block."""
+def worker(
+    settings: Settings, folder: Path, *, python: Sequence[str] = ("-m", "streams.cli"), **more: object
+) -> Iterator[WorkerProcess]:
+    """Run a worker process, by these arguments of Python; it is ended with the block."""
     port = free_port()
     log = folder / f"worker-{port}.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "streams.cli", "worker"],
+            [sys.executable, *python, "worker"],
             env=environment(settings, metrics_port=port, **more),
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -1,38 +1,55 @@
-"""What a reset connection looks like on uvloop is a lost connection to aiokafka."""
+"""What a reset connection looks like on uvloop is a lost connection to aiokafka, whoever writes to it."""
 
 import asyncio
-from types import SimpleNamespace
+import socket
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+import uvloop
+from aiokafka.conn import AIOKafkaConnection
 from aiokafka.errors import KafkaConnectionError
+from aiokafka.protocol.admin import ApiVersionRequest
 
 from streams.agents.connections import lose_reset_connections
 
-RESET = "unable to perform operation on <TCPTransport closed=True reading=False 0x7f>; the handler is closed"
+
+def sent(spoil: Callable[[Any], Awaitable[None]]) -> list[object]:
+    """Spoil what a connection writes to, send a request, and return why the connection was closed."""
+
+    async def scenario() -> list[object]:
+        ours, theirs = socket.socketpair()
+        closed: list[object] = []
+        connection: Any = AIOKafkaConnection("here", 1, on_close=lambda _, reason: closed.append(reason))
+        connection._reader, connection._writer = await asyncio.open_unix_connection(sock=ours)  # noqa: SLF001
+        connection._read_task = asyncio.create_task(asyncio.sleep(0))  # noqa: SLF001
+        connection._closed_fut = None  # noqa: SLF001
+        await spoil(connection._writer)  # noqa: SLF001
+        with theirs, pytest.raises(KafkaConnectionError, match="connection reset"):
+            await connection.send(ApiVersionRequest())
+        assert not connection.connected()
+        return closed
+
+    lose_reset_connections()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(scenario())
 
 
-def client(outcome: Any) -> Any:
-    async def send(node_id: int, request: str, *, group: int = 0) -> Any:
-        if isinstance(outcome, Exception):
-            raise outcome
-        return outcome, node_id, request, group
+def test_a_reset_connection_is_lost_and_closed() -> None:
+    async def reset(writer: Any) -> None:
+        writer.transport.abort()
+        await writer.wait_closed()
 
-    made = SimpleNamespace(send=send)
-    lose_reset_connections(made)
-    return made
+    assert len(sent(reset)) == 1
 
 
-def test_a_reset_connection_is_lost() -> None:
-    with pytest.raises(KafkaConnectionError, match="the handler is closed"):
-        asyncio.run(client(RuntimeError(RESET)).send(1, "fetch"))
-
-
-@pytest.mark.parametrize("other", [RuntimeError("a bug"), OSError("gone")])
+@pytest.mark.parametrize("other", [RuntimeError("a bug"), ValueError("nonsense")])
 def test_whatever_else_goes_wrong_stays_what_it_is(other: Exception) -> None:
+    def write(_: bytes) -> None:
+        raise other
+
+    async def spoil(writer: Any) -> None:
+        writer.write = write
+
     with pytest.raises(type(other), match=str(other)):
-        asyncio.run(client(other).send(1, "fetch"))
-
-
-def test_an_answer_is_an_answer() -> None:
-    assert asyncio.run(client("yes").send(1, "fetch", group=2)) == ("yes", 1, "fetch", 2)
+        sent(spoil)
