@@ -162,6 +162,8 @@ def restore_topics(settings: Settings) -> None:
 def _delete_unfit(settings: Settings) -> None:
     states = describe(settings, [settings.topic(topic.name) for topic in TOPICS])
     unfit = [name for name, state in states.items() if state is not None and state.partitions != settings.partitions]
+    if not unfit:  # one is only not there yet
+        return
     client = admin(settings)
     for future in client.delete_topics(unfit, operation_timeout=CREATE_S, request_timeout=CREATE_S).values():
         try:
