@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 
 from benchmarks.chaos import modes, report, schedule
+from benchmarks.chaos.faults import FAULTS
 from benchmarks.chaos.mutants import MUTANTS, run_mutant
 from benchmarks.report import Section, show
 from streams.logs import configure
@@ -27,17 +28,21 @@ def main() -> None:
 @click.option("--faults", default=7, show_default=True, type=click.IntRange(1), help="Of a schedule.")
 @click.option("--events", default=34_000, show_default=True, type=click.IntRange(1), help="Of a schedule.")
 @click.option("--seconds", default=40.0, show_default=True, type=click.FloatRange(1), help="Of its load.")
+@click.option("--kind", "only", multiple=True, type=click.Choice(list(FAULTS)), help="Only such faults; repeatable.")
 @click.option("--json", "path", type=click.Path(path_type=Path, dir_okay=False), help="Write the figures here, too.")
-def run(schedules: int, seed: int, faults: int, events: int, seconds: float, path: Path | None) -> None:
+def run(
+    schedules: int, seed: int, faults: int, events: int, seconds: float, only: tuple[str, ...], path: Path | None
+) -> None:
     """Run schedules of drawn faults, one after the other."""
     console = Console()
     outcomes = []
     for n in range(seed, seed + schedules):
-        outcomes.append(schedule.run(schedule.drawn(n, faults, events, seconds)))
+        outcomes.append(schedule.run(schedule.drawn(n, faults, events, seconds, only)))
         report.tell(console, outcomes[-1])
     report.show(console, outcomes)
     if path is not None:
         options = f"--schedules {schedules} --seed {seed} --faults {faults} --events {events} --seconds {seconds:g}"
+        options += "".join(f" --kind '{kind}'" for kind in only)
         path.write_text(report.as_json(outcomes, f"python -m benchmarks.chaos run {options}"), "utf-8")
     sys.exit(any(outcome.verdict.broken for outcome in outcomes))
 

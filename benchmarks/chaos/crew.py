@@ -72,11 +72,11 @@ class Crew:
                         self.ends.append(f"{member.name}: {said}")
 
     def restart(self, member: Member) -> None:
-        """End a worker in order and start it again."""
+        """End a worker in order, if it runs, and start it again."""
         with self._lock:
             signal_to(member, signal.SIGTERM)
             with contextlib.suppress(StackFailed):  # it ended with 0, as it was told
-                while not member.worker.check():
+                while member.worker.pid is not None and not member.worker.check():
                     time.sleep(POLL_S)
             member.worker.start()
 

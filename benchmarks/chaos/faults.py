@@ -13,11 +13,14 @@ from collections.abc import Callable, Iterator, Sequence
 
 from benchmarks.chaos.crew import SESSION_S, Member, signal_to
 from benchmarks.chaos.field import Field
+from benchmarks.chaos.proxy import Proxy
+from benchmarks.chaos.rollout import SECOND, insist
 from streams.contracts.topics import RECOMMENDATIONS
 
 HOUR_MS = 3_600_000
 DISK_FULL = "disk full"
 RESTARTED = "worker restarted"
+ROLLED_BACK = "triton: model promoted and rolled back"
 COMMIT = b"EVALSHA"
 """What a commit contains on its way to Redis."""
 HELD_S = 5.0
@@ -68,11 +71,11 @@ def _late_commit(at: Field, rng: random.Random) -> str:
     member = _somebody(at, rng)
     proxy = member.proxies["redis"]
     proxy.hold(COMMIT)
-    _await(lambda: proxy.held)
+    held = _await(lambda: proxy.held)
     signal_to(member, signal.SIGKILL)
     time.sleep(SESSION_S * 1.5 + rng.uniform(1, 2))  # time for others to take over
     proxy.release()
-    return member.name
+    return _holding(member, held)
 
 
 @fault("worker killed before it published")
@@ -80,49 +83,31 @@ def _unpublished(at: Field, rng: random.Random) -> str:
     member = _somebody(at, rng)
     proxy = member.proxies["broker"]
     proxy.hold(at.deployment.settings.topic(RECOMMENDATIONS).encode())
-    _await(lambda: proxy.held)
+    held = _await(lambda: proxy.held)
     signal_to(member, signal.SIGKILL)
     proxy.drop()
-    return member.name
+    return _holding(member, held)
 
 
-def _port_closed(server: str) -> Fault:
-    def close(at: Field, rng: random.Random) -> str:
+def _way(
+    server: str,
+    begin: Callable[[Proxy, random.Random], object],
+    end: Callable[[Proxy], object],
+    least_s: float,
+    most_s: float,
+) -> Fault:
+    """A fault on the way to a server, of one worker or of all at once."""
+
+    def strike(at: Field, rng: random.Random) -> str:
         members = _some(at, rng)
         for member in members:
-            member.proxies[server].close()
-        time.sleep(rng.uniform(0.5, 4))
+            begin(member.proxies[server], rng)
+        time.sleep(rng.uniform(least_s, most_s))
         for member in members:
-            member.proxies[server].open()
+            end(member.proxies[server])
         return _names(members)
 
-    return close
-
-
-def _half_open(server: str) -> Fault:
-    def hush(at: Field, rng: random.Random) -> str:
-        members = _some(at, rng)
-        for member in members:
-            member.proxies[server].hush()
-        time.sleep(rng.uniform(1, SESSION_S + 2))
-        for member in members:
-            member.proxies[server].speak()
-        return _names(members)
-
-    return hush
-
-
-def _slow(server: str) -> Fault:
-    def slow(at: Field, rng: random.Random) -> str:
-        members = _some(at, rng)
-        for member in members:
-            member.proxies[server].slow(rng.uniform(0.02, 0.3))
-        time.sleep(rng.uniform(1, 3))
-        for member in members:
-            member.proxies[server].slow(0.0)
-        return _names(members)
-
-    return slow
+    return strike
 
 
 def _reset(server: str) -> Fault:
@@ -138,21 +123,13 @@ def _reset(server: str) -> Fault:
 
 
 for _server in ("redis", "broker", "triton"):
-    FAULTS[f"{_server}: port closed"] = _port_closed(_server)
-    FAULTS[f"{_server}: half-open"] = _half_open(_server)
-    FAULTS[f"{_server}: slow"] = _slow(_server)
+    FAULTS[f"{_server}: port closed"] = _way(_server, lambda proxy, _: proxy.close(), Proxy.open, 0.5, 4)
+    FAULTS[f"{_server}: half-open"] = _way(_server, lambda proxy, _: proxy.hush(), Proxy.speak, 1, SESSION_S + 2)
+    FAULTS[f"{_server}: slow"] = _way(
+        _server, lambda proxy, rng: proxy.slow(rng.uniform(0.02, 0.3)), lambda proxy: proxy.slow(0.0), 1, 3
+    )
     FAULTS[f"{_server}: connections reset"] = _reset(_server)
-
-
-@fault("triton: answers garbage")
-def _garbage(at: Field, rng: random.Random) -> str:
-    members = _some(at, rng)
-    for member in members:
-        member.proxies["triton"].garble()
-    time.sleep(rng.uniform(1, 3))
-    for member in members:
-        member.proxies["triton"].clear()
-    return _names(members)
+FAULTS["triton: answers garbage"] = _way("triton", lambda proxy, _: proxy.garble(), Proxy.clear, 1, 3)
 
 
 def _killed(server: str, pid: str) -> Fault:
@@ -212,6 +189,14 @@ def _disk_full(at: Field, rng: random.Random) -> str:
     return "run folder"
 
 
+@fault(ROLLED_BACK)
+def _rolled_back(at: Field, rng: random.Random) -> str:
+    insist(at.deployment.settings, lambda desk: desk.promote(SECOND))
+    time.sleep(rng.uniform(0.5, 3))
+    insist(at.deployment.settings, lambda desk: desk.roll_back(None))
+    return "ranker"
+
+
 @fault("producers' clocks jump")
 def _clock(at: Field, rng: random.Random) -> str:
     at.load.traffic.shift_ms = round(rng.choice((-1, 1)) * rng.uniform(0.1, 20) * HOUR_MS)
@@ -240,6 +225,11 @@ def _names(members: Sequence[Member]) -> str:
     return members[0].name if len(members) == 1 else "all workers"
 
 
+def _holding(member: Member, held: bool) -> str:
+    """Name whom it hit, and say so if there was nothing to hold: then it was a plain kill."""
+    return member.name if held else f"{member.name}, which held nothing"
+
+
 def _paused(member: Member, wait_s: float) -> str:
     with _stopped(member):
         time.sleep(wait_s)
@@ -255,7 +245,8 @@ def _stopped(member: Member) -> Iterator[None]:
         signal_to(member, signal.SIGCONT)
 
 
-def _await(condition: Callable[[], object]) -> None:
+def _await(condition: Callable[[], object]) -> bool:
     deadline_s = time.monotonic() + HELD_S
     while not condition() and time.monotonic() < deadline_s:
         time.sleep(POLL_S)
+    return bool(condition())

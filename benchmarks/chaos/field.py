@@ -6,10 +6,12 @@ A fault is made good when all that the broker had at its end is applied, and, if
 import asyncio
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 import redis
 
@@ -17,7 +19,7 @@ from benchmarks.chaos.crew import Crew
 from benchmarks.chaos.load import Load
 from benchmarks.deployment import Deployment
 from streams.embedded.stack import Stack
-from streams.errors import StreamrankError
+from streams.errors import Unreachable
 from streams.kafka_admin import restore_topics
 from streams.store.redis import RedisStore
 
@@ -48,7 +50,6 @@ class Field:
     run_dir: Path
     strikes: list[Strike] = field(default_factory=list)
     restarts: list[str] = field(default_factory=list)
-    failures: list[str] = field(default_factory=list)
 
     def redis(self) -> "redis.Redis[bytes]":
         """Return a client that goes straight to Redis; close it."""
@@ -56,7 +57,7 @@ class Field:
 
 
 class Stopwatch(threading.Thread):
-    """Looks at Redis and says when a fault is made good."""
+    """Looks at Redis and says when a fault is made good; a context manager."""
 
     def __init__(self, at: Field) -> None:
         super().__init__(name="stopwatch", daemon=True)
@@ -78,8 +79,11 @@ class Stopwatch(threading.Thread):
         while self._waiting and time.monotonic() < deadline_s:
             time.sleep(POLL_S)
 
-    def finish(self) -> None:
-        """Stop looking."""
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._ended.set()
         self.join()
 
@@ -92,16 +96,12 @@ class Stopwatch(threading.Thread):
         partitions = range(settings.partitions)
         store = RedisStore.from_settings(settings)
         while not self._ended.is_set():
-            try:
+            with suppress(Unreachable):  # it is Redis that was hit: look again
                 positions = await store.positions(partitions)
                 self._ranked = (await store.stats(partitions)).get("slates_triton", 0)
-            except Exception:  # noqa: S112  whatever the fault does to Redis: look again
-                continue
-            else:
                 self.applied = {p: at.offset + 1 if at else 0 for p, at in positions.items()}
                 self._judge(time.monotonic())
-            finally:
-                await asyncio.sleep(POLL_S)
+            await asyncio.sleep(POLL_S)
         await store.close()
 
     def _judge(self, now_s: float) -> None:
@@ -113,26 +113,37 @@ class Stopwatch(threading.Thread):
 
 
 @contextmanager
+def meanwhile(look: Callable[[], object], every_s: float) -> Iterator[None]:
+    """Call `look` every so often, in a thread of its own, until the block ends; what it raised is raised there."""
+    ended = threading.Event()
+
+    def run() -> None:
+        while not ended.wait(every_s):
+            look()
+
+    with ThreadPoolExecutor(1) as thread:
+        looking = thread.submit(run)
+        try:
+            yield
+        finally:
+            ended.set()
+            looking.result()
+
+
+@contextmanager
 def supervised(at: Field) -> Iterator[None]:
-    """Keep servers and workers alive meanwhile, as `streamrank up` does."""
-    stop = threading.Event()
+    """Keep servers and workers alive meanwhile, as `streamrank up` does.
 
-    def supervise() -> None:
-        while not stop.wait(LOOK_S):
-            try:
-                for restart in at.stack.check():
-                    if restart.name == "broker":
-                        restore_topics(at.deployment.settings)
-                    at.restarts.append(f"{restart.name}: {restart.because}; {restart.lost}")
-                at.crew.check()
-            except StreamrankError as exc:
-                at.failures.append(str(exc))
-                return
+    Raises:
+        StreamrankError: a server doesn't start again.
+    """
 
-    thread = threading.Thread(target=supervise, name="supervisor", daemon=True)
-    thread.start()
-    try:
+    def check() -> None:
+        for restart in at.stack.check():
+            if restart.name == "broker":
+                restore_topics(at.deployment.settings)
+            at.restarts.append(f"{restart.name}: {restart.because}; {restart.lost}")
+        at.crew.check()
+
+    with meanwhile(check, LOOK_S):
         yield
-    finally:
-        stop.set()
-        thread.join()

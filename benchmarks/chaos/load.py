@@ -3,7 +3,6 @@
 import threading
 import time
 from collections import defaultdict
-from itertools import count
 from typing import Any
 
 from confluent_kafka import Producer
@@ -79,7 +78,7 @@ class Load(threading.Thread):
         sent = self.traffic.draw(int(time.time() * 1000))
         if sent.request_id is not None:
             self.asked_s.setdefault(sent.request_id, time.perf_counter())
-        for _ in count():
+        while True:
             try:
                 self._producer.produce(
                     self._settings.topic(sent.topic), sent.value, sent.key, on_delivery=self._delivered

@@ -40,7 +40,7 @@ def rolling(seconds: float, seed: int) -> Section:
     plan = Plan(seed, faults, round(seconds * ROLLING_PER_S), ROLLING_PER_S)
     outcome = run(plan, lambda field: answers(field, waited))
     section = _section(f"{len(faults)} restarts in turn", f"rolling --seconds {seconds:g} --seed {seed}", outcome)
-    section.add("answers", len(waited.latencies_ms), "slates")
+    section.add("answers", len(waited.latencies_ms), "slates", Budget("at least", 1))
     section.add("p50", waited.p(0.5), "ms")
     section.add("p99", waited.p(0.99), "ms")
     section.add("longest silence", waited.gap_s, "s", Budget("at most", SESSION_S, "the session timeout"))

@@ -5,7 +5,7 @@ No batches, no commits, no cache, no fault. Counters are summed by partition and
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from streams.agents.catalogue import item_change
@@ -13,10 +13,10 @@ from streams.contracts import events as ev
 from streams.contracts.topics import EVENTS, ITEMS
 from streams.decode import Decoder, Record
 from streams.errors import BadEvent
-from streams.features.counts import count, new_counts
+from streams.features.counts import Counts, count, new_counts
 from streams.features.user import EMPTY, UserState, current, fold, pack_state
 from streams.settings import Settings
-from streams.store.base import PRUNE_EVERY, Commit, Position
+from streams.store.base import PRUNE_EVERY, Commit, FeatureStore, Position
 from streams.store.memory import MemoryStore
 
 Letter = tuple[str, int, int]
@@ -65,17 +65,17 @@ async def reference(settings: Settings, events: Iterable[Record], items: Iterabl
     return made
 
 
-async def counters(store: "MemoryStore | object", partition: int) -> Counters:
+async def counters(store: FeatureStore, partition: int) -> Counters:
     """Return the counters that a store holds of a partition."""
     return {
         (partition, row.name, name): value
-        async for change in store.counts(partition)  # type: ignore[attr-defined]
+        async for change in store.counts(partition)
         for row in change.rows
         for name, value in zip(row.fields, row.values, strict=True)
     }
 
 
-def _fold_one(made: Reference, decoder: Decoder, record: Record, counts: Mapping[str, dict[str, int]]) -> None:
+def _fold_one(made: Reference, decoder: Decoder, record: Record, counts: Counts) -> None:
     try:
         decoded = decoder.decode(record, trusted_key=None)
     except BadEvent:
@@ -93,7 +93,7 @@ def _fold_one(made: Reference, decoder: Decoder, record: Record, counts: Mapping
         return
     made.outcomes["applied"] += 1
     made.states[event.user_id] = after
-    count(counts, before, event, decoded.at_ms)  # type: ignore[arg-type]
+    count(counts, before, event, decoded.at_ms)
     if isinstance(event, ev.Request):
         made.requests[event.request_id] = event.deadline_ms is not None
 

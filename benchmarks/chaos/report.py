@@ -71,9 +71,8 @@ def tell(console: Console, outcome: Outcome) -> None:
 def show(console: Console, outcomes: Sequence[Outcome]) -> None:
     """Print all kinds of faults with their times to recover, and the sums."""
     table = Table(title="Seconds from the end of a fault until all was as before", title_justify="left")
-    columns = {"fault": "left", "faults": "right", "lasted": "right", "p50": "right", "most": "right", "never": "right"}
-    for name, side in columns.items():
-        table.add_column(name, justify=side)  # type: ignore[arg-type]
+    for name in ("fault", "faults", "lasted", "p50", "most", "never"):
+        table.add_column(name, justify="left" if name == "fault" else "right")
     for kind, row in by_kind(outcomes).items():
         table.add_row(kind, *("-" if value is None else f"{value:g}" for value in row.values()))
     console.print(table)

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from benchmarks.chaos import disk
 from benchmarks.chaos.crew import SOURCES, WORKERS, crew
-from benchmarks.chaos.faults import DISK_FULL, FAULTS
+from benchmarks.chaos.faults import DISK_FULL, FAULTS, ROLLED_BACK
 from benchmarks.chaos.field import RECOVER_S, Field, Stopwatch, Strike, supervised
 from benchmarks.chaos.load import Load
+from benchmarks.chaos.rollout import publish_second
 from benchmarks.chaos.traffic import Traffic
 from benchmarks.chaos.verdict import Verdict, verdict
 from benchmarks.deployment import Deployment
@@ -58,9 +59,9 @@ def kinds() -> list[str]:
     return [kind for kind in FAULTS if kind != DISK_FULL or disk.can_be_small()]
 
 
-def drawn(seed: int, faults: int, events: int, seconds: float) -> Plan:
+def drawn(seed: int, faults: int, events: int, seconds: float, only: Sequence[str] = ()) -> Plan:
     """Draw a schedule; hands of consecutive seeds are dealt from one deck, so every kind comes about as often."""
-    deck = kinds()
+    deck = list(only) or kinds()
     random.Random(0).shuffle(deck)
     hand = [deck[(seed * faults + n) % len(deck)] for n in range(faults)]
     random.Random(seed).shuffle(hand)
@@ -88,6 +89,8 @@ def run(plan: Plan, beside: Callable[[Field], AbstractContextManager[object]] = 
         field = Field(stack, deployment, workers, load, run_dir)
         try:
             deployment.publish(load.traffic.catalogue(), ITEMS)
+            if ROLLED_BACK in plan.faults:
+                publish_second(deployment.settings)
             workers.start()
             found = _under_fire(field, plan, beside)
         except StreamrankError as exc:
@@ -105,9 +108,7 @@ def _keep_logs(run_dir: Path, place: Path) -> None:
 
 
 def _under_fire(field: Field, plan: Plan, beside: Callable[[Field], AbstractContextManager[object]]) -> Verdict:
-    watch = Stopwatch(field)
-    watch.start()
-    with supervised(field), beside(field):
+    with Stopwatch(field) as watch, supervised(field), beside(field):
         field.load.start()
         for strike in _strikes(field, plan, watch):
             field.strikes.append(strike)
@@ -116,10 +117,9 @@ def _under_fire(field: Field, plan: Plan, beside: Callable[[Field], AbstractCont
         watch.await_calm()  # while the load goes on, or nobody would ask Triton
         field.load.finish()
         settled = _settled(field, watch)
-    watch.finish()
     field.crew.stop()
     found = asyncio.run(verdict(field.deployment.settings))
-    found.broken += [*field.failures, *field.crew.failures, *field.load.failures]
+    found.broken += [*field.crew.failures, *field.load.failures]
     found.expect(
         settled, f"not all was applied {RECOVER_S:g} s after the last fault: {watch.applied} of {field.load.ends}"
     )

@@ -19,7 +19,9 @@ OUTCOMES = ("applied", "duplicates", "dead_letters", "ticks")
 _SHOWN = 3
 
 
-class _Slate(msgspec.Struct):
+class SlateNames(msgspec.Struct):
+    """What a slate is called, and what it answers."""
+
     slate_id: str
     request_id: str | None
 
@@ -34,7 +36,7 @@ class _Letter(msgspec.Struct):
     offset: int
 
 
-_slate = msgspec.json.Decoder(_Slate).decode
+slate_names = msgspec.json.Decoder(SlateNames).decode
 _feedback = msgspec.json.Decoder(_Feedback).decode
 _letter = msgspec.json.Decoder(_Letter).decode
 
@@ -127,7 +129,7 @@ def _slates(found: Verdict, expected: Reference, settings: Settings, stats: Mapp
     versions: dict[str, list[bytes]] = defaultdict(list)
     answered: set[str | None] = set()
     for record in read(settings, RECOMMENDATIONS):
-        slate = _slate(record.value or b"")
+        slate = slate_names(record.value or b"")
         versions[slate.slate_id].append(record.value or b"")
         answered.add(slate.request_id)
     found.slates, found.expired = len(versions), stats.get("expired", 0)

@@ -1,29 +1,19 @@
 """What is measured beside a load: the memory of every process, and how long answers take."""
 
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-import msgspec
-
-from benchmarks.chaos.field import Field
+from benchmarks.chaos.field import Field, meanwhile
+from benchmarks.chaos.verdict import slate_names
 from benchmarks.memory import Memory
 from benchmarks.paced import Reader
 from benchmarks.report import percentile
 from streams.contracts.topics import RECOMMENDATIONS
 
 LOOK_S = 1.0
-
-
-class _Slate(msgspec.Struct):
-    slate_id: str
-    request_id: str | None
-
-
-_slate = msgspec.json.Decoder(_Slate).decode
 
 
 @dataclass(slots=True)
@@ -42,22 +32,15 @@ class Grown:
 @contextmanager
 def memory(at: Field, grown: Grown) -> Iterator[None]:
     """Look at all processes now and then."""
-    ended = threading.Event()
 
     def look() -> None:
-        while not ended.wait(LOOK_S):
-            pids = {member.name: member.worker.pid for member in at.crew.members} | dict(at.stack.pids)
-            for name, pid in pids.items():
-                if pid is not None and name != "guard":
-                    grown.see(name, Memory(pid).mib()[1])
+        pids = {member.name: member.worker.pid for member in at.crew.members} | dict(at.stack.pids)
+        for name, pid in pids.items():
+            if pid is not None and name != "guard":
+                grown.see(name, Memory(pid).mib()[1])
 
-    thread = threading.Thread(target=look, name="memory", daemon=True)
-    thread.start()
-    try:
+    with meanwhile(look, LOOK_S):
         yield
-    finally:
-        ended.set()
-        thread.join()
 
 
 @dataclass(slots=True)
@@ -75,7 +58,7 @@ class Waited:
 @contextmanager
 def answers(at: Field, waited: Waited) -> Iterator[None]:
     """Take every answer with the time of its arrival."""
-    reader = Reader(at.deployment.consumer(RECOMMENDATIONS), lambda value: _slate(value).request_id or "")
+    reader = Reader(at.deployment.consumer(RECOMMENDATIONS), lambda value: slate_names(value).request_id or "")
     time.sleep(LOOK_S)
     try:
         yield
