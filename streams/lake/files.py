@@ -5,6 +5,7 @@ A file is written under a name that no reader looks at, through to the disk, and
 """
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Final
@@ -12,7 +13,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as parquet
 
-from streams.errors import CannotWrite, MissingServer, Misuse, Unreachable
+from streams.errors import CannotWrite, MissingServer, Misuse, StreamrankError, Unreachable
 from streams.lake.parts import Part, part_of
 from streams.lake.rows import FORGETS, FORMAT, SCHEMA, VERSION
 
@@ -22,7 +23,10 @@ ROWS: Final = 8_192
 
 
 class LakeFiles:
-    """One lake by its address. Blocking; methods raise `Unreachable` or `CannotWrite` where its store fails."""
+    """One lake by its address. Blocking; methods raise `Unreachable` or `CannotWrite` where its store fails.
+
+    `url` is the address as it may be told: without user and password.
+    """
 
     def __init__(self, url: str) -> None:
         """Find the store.
@@ -31,16 +35,18 @@ class LakeFiles:
             Misuse: no store is known by that name.
             MissingServer: its package isn't installed.
         """
-        self.url = url.rstrip("/")
+        self.url = re.sub(r"(?<=://)[^/]*@", "", url.rstrip("/"))
         try:
             import fsspec
 
-            self._store, self._root = fsspec.core.url_to_fs(self.url)
+            self._store, self._root = fsspec.core.url_to_fs(url.rstrip("/"))
         except ImportError as exc:
-            raise MissingServer(f"lake: {url} needs a package that is not installed: {exc}") from exc
+            raise MissingServer(f"lake: {self.url} needs a package that is not installed: {exc}") from exc
         except ValueError as exc:
-            raise Misuse(f"lake: {url}: {exc}") from exc
+            raise Misuse(f"lake: {self.url}: {exc}") from exc
         self._local = "file" in self._store.protocol
+        self._failures: type[Exception] = OSError if self._local else Exception
+        """What the store raises: beyond the local one each has errors of its own."""
 
     def parts(self) -> list[Part]:
         """Return all files that are there now, those too that lie within others; no two listings are mixed."""
@@ -64,8 +70,10 @@ class LakeFiles:
         try:
             self._write(unfinished, tables)
             self._rename(unfinished, f"{self._root}/{part.path}")
-        except OSError as exc:
-            with suppress(OSError):
+        except StreamrankError:
+            raise
+        except self._failures as exc:
+            with suppress(self._failures):
                 self._store.rm_file(unfinished)
             raise self._cannot_write(part.path, exc) from exc
 
@@ -82,7 +90,7 @@ class LakeFiles:
                 file.write(content)
                 self._write_through(file)
             self._rename(unfinished, f"{self._root}/{name}")
-        except OSError as exc:
+        except self._failures as exc:
             raise self._cannot_write(name, exc) from exc
 
     def tables(self, part: Part, columns: list[str] | None = None) -> Iterator[Any]:
@@ -153,17 +161,17 @@ class LakeFiles:
             finally:
                 os.close(descriptor)
 
-    def _cannot_write(self, name: str, exc: OSError) -> CannotWrite:
-        return CannotWrite(f"lake: {self.url}/{name}: cannot be written: {exc.strerror or exc}")
+    def _cannot_write(self, name: str, exc: Exception) -> CannotWrite:
+        return CannotWrite(f"lake: {self.url}/{name}: cannot be written: {_said(exc)}")
 
     @contextmanager
     def _reading(self, what: str) -> Iterator[None]:
         try:
             yield
-        except FileNotFoundError:
+        except (FileNotFoundError, StreamrankError):
             raise
-        except OSError as exc:
-            raise Unreachable(f"lake: {what}: cannot be read: {exc.strerror or exc}") from exc
+        except self._failures as exc:
+            raise Unreachable(f"lake: {what}: cannot be read: {_said(exc)}") from exc
 
 
 @contextmanager
@@ -174,8 +182,13 @@ def _sound(path: str) -> Iterator[None]:
     except (pa.ArrowException, EOFError, OSError) as exc:
         if isinstance(exc, OSError) and exc.errno is not None:
             raise
-        said = str(exc).splitlines()[0] if str(exc) else type(exc).__name__
-        raise Misuse(f"{path}: cut or damaged: {said}; move it away and put a copy in its place") from exc
+        raise Misuse(f"{path}: cut or damaged: {_said(exc)}; move it away and put a copy in its place") from exc
+
+
+def _said(exc: Exception) -> str:
+    """Return what an error says, in one line."""
+    text = (exc.strerror if isinstance(exc, OSError) else None) or str(exc)
+    return text.splitlines()[0] if text else type(exc).__name__
 
 
 def _check(path: str, schema: Any) -> None:

@@ -48,8 +48,8 @@ class KafkaSource:
                     continue
                 error = message.error()
                 if error is None:
-                    deadline = time.monotonic() + SILENT_S
                     yield Message(message.offset(), message.key(), message.value(), message.timestamp()[1])
+                    deadline = time.monotonic() + SILENT_S  # a slow store isn't a silent broker
                 elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 (its only name)
                     return
                 else:

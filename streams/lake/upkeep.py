@@ -127,12 +127,16 @@ def _is_of(row: dict[str, Any], stream: Stream, everyone: dict[str, list[Forgott
 
 
 def _rewrite(files: LakeFiles, part: Part, goes: Callable[[dict[str, Any]], bool]) -> None:
-    """Write a file without some of its rows, if it has such."""
-    masks = [[not goes(row) for row in table.to_pylist()] for table in files.tables(part, _JUDGED)]
-    if all(all(mask) for mask in masks):
+    """Write a file without some of its rows, if it has such; a row group at a time is in memory."""
+    masks, forgets = [], 0
+    for table in files.tables(part, _JUDGED):
+        found = table.to_pylist()
+        masks.append([not goes(row) for row in found])
+        forgets += sum(stays and row["type"] == FORGET for stays, row in zip(masks[-1], found, strict=True))
+    if all(map(all, masks)):
         return
-    left = [table.filter(pa.array(mask, pa.bool_())) for table, mask in zip(files.tables(part), masks, strict=True)]
-    files.write(part, [with_metadata(pa.concat_tables(left))])
+    groups = zip(files.tables(part), masks, strict=True)
+    files.write(part, (with_metadata(table.filter(pa.array(mask, pa.bool_())), forgets) for table, mask in groups))
 
 
 def _neighbours(files: LakeFiles, parts: list[Part]) -> Iterator[list[Part]]:

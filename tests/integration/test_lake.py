@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from confluent_kafka import Producer
 from streams.contracts.topics import EVENTS
 from streams.event_log import EventLog
 from streams.kafka_admin import TopicsMissing
+from streams.lake import kafka
 from streams.lake.archive import Archived, archive
 from streams.lake.files import LakeFiles
 from streams.lake.kafka import opened
@@ -48,6 +50,18 @@ def test_each_record_is_in_it_once_whenever_it_is_killed(stack: RunningStack, tm
     for partition in range(PARTITIONS):
         offsets = [offset for p, offset in seen if p == partition]
         assert offsets == list(range(len(offsets)))
+
+
+def test_a_slow_store_is_no_silent_broker(stack: RunningStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings, now_s, read = own_settings(stack), 0.0, 0
+    publish(settings, 0, 20)
+    monkeypatch.setattr(kafka, "time", SimpleNamespace(monotonic=lambda: now_s))
+    with opened(settings, EVENTS) as source:
+        for partition in range(PARTITIONS):
+            for _ in source.read(partition, 0):
+                now_s += 2 * kafka.SILENT_S
+                read += 1
+    assert read == 20
 
 
 def test_a_backfill_of_it_goes_on_where_the_topic_does(stack: RunningStack, tmp_path: Path) -> None:

@@ -2,12 +2,15 @@
 
 import logging
 from pathlib import Path
+from typing import Any
 
+import fsspec
 import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
-from streams.errors import CannotWrite, Misuse
+from streams.errors import CannotWrite, Misuse, Unreachable
 from streams.event_log import EVENTS, EventLog, find_file
 from streams.lake import archive as archiving
 from streams.lake.archive import LakeAhead, archive
@@ -181,6 +184,30 @@ def test_any_store_of_fsspec_will_do() -> None:
     archive(files, "events", topic, TODAY)
     assert places(files) == [(0, 0)]
     assert archive(files, "events", topic, TODAY).records == 0
+
+
+class Refusing(MemoryFileSystem):
+    """A store whose errors are its own, as those of S3 are."""
+
+    protocol = "refusing"
+
+    def find(self, path: str, *_: Any, **__: Any) -> Any:
+        raise LookupError("no credentials\nsee the manual")
+
+    def makedirs(self, path: str, exist_ok: bool = False) -> None:
+        raise LookupError("no credentials")
+
+
+def test_a_store_that_refuses_is_one_sentence_without_its_password() -> None:
+    fsspec.register_implementation("refusing", Refusing, clobber=True)
+    files, topic = LakeFiles("refusing://ann:secret@bucket/lake/"), Topic()
+    topic.add(0, click(0))
+    with pytest.raises(Unreachable, match=r"^lake: refusing://bucket/lake: cannot be read: no credentials$"):
+        archive(files, "events", topic, TODAY)
+    with pytest.raises(CannotWrite, match=r"^lake: refusing://bucket/lake/items.jsonl: cannot be written: no cred"):
+        files.write_bytes("items.jsonl", b"")
+    with pytest.raises(Misuse, match=r"^lake: nostore://x: "):
+        LakeFiles("nostore://ann:secret@x")
 
 
 def test_what_is_wrong_is_one_sentence(tmp_path: Path) -> None:

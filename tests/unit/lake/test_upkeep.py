@@ -1,14 +1,17 @@
 """Old days go, small files become one, who asked is forgotten: no reader ever sees a row twice, or misses one."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from streams.lake import files as lake_files
 from streams.lake import upkeep
 from streams.lake.archive import archive
 from streams.lake.files import LakeFiles
-from streams.lake.parts import lost
+from streams.lake.parts import Part, lost
 from streams.lake.read import rows
 from tests.unit.building import DAY, T0
 from tests.unit.lake.memory import TODAY, Killed, Mortal, Topic, lake, places, values
@@ -131,6 +134,35 @@ def test_a_compacted_file_knows_who_asked(tmp_path: Path) -> None:
     upkeep.compact(files, TODAY)
     assert upkeep.forget(files) == 1
     assert [value["item_id"] for value in values(files)] == LEFT
+
+
+class Weighing(LakeFiles):
+    """A lake that notes how many rows it was given at a time."""
+
+    def write(self, part: Part, tables: Iterable[Any]) -> None:
+        def weighed() -> Iterable[Any]:
+            for table in tables:
+                self.given.append(len(table))
+                yield table
+
+        super().write(part, weighed())
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.given: list[int] = []
+
+
+def test_an_erasure_holds_a_row_group_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lake_files, "ROWS", 2)
+    topic, files = Topic(), Weighing(str(tmp_path))
+    for n in range(9):
+        topic.add(0, {"type": "click", "user_id": f"u{n % 2}", "item_id": f"i{n}"}, T0)
+    topic.add(0, {"type": "forget", "user_id": "u1"}, T0)
+    archive(files, "events", topic, TODAY)
+    files.given.clear()
+    assert upkeep.forget(files) == 1
+    assert [value["item_id"] for value in values(files)] == ["i0", "i2", "i4", "i6", "i8"]
+    assert max(files.given) <= 2
 
 
 def test_a_forgotten_name_is_nowhere_in_the_lake(tmp_path: Path) -> None:
