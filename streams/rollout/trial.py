@@ -51,7 +51,7 @@ class Trial:
     def take(self, partition: int, offset: int, record: Feedback | None) -> None:
         """Count the next record of a partition; None for a receipt, or what is no feedback.
 
-        A slate counts for the arm of its user, unless the other version ranked it: it was served before the trial.
+        A slate counts for the arm of its user, unless another version ranked it: it was served before the trial.
         """
         self.offsets[partition] = offset + 1
         if record is None:
@@ -64,8 +64,8 @@ class Trial:
             return
         self._last[partition] = number
         arm = CANARY if is_served(record.user_id, self.arms.canary, self.arms.share) else CHAMPION
-        is_canary = record.model == f"{self.arms.model}/{self.arms.canary}"
-        if record.model is not None and is_canary != (arm == CANARY):
+        version = self.arms.canary if arm == CANARY else self.arms.champion
+        if record.model not in (None, f"{self.arms.model}/{version}"):
             return
         outcomes = {shown.outcome for shown in record.items}
         clicked = not outcomes.isdisjoint(_OUTCOMES)

@@ -61,6 +61,7 @@ def test_what_was_served_before_the_trial_is_left_out() -> None:
     trial = Trial(ARMS, {0: 0})
     trial.take(0, 0, record(0, OURS, "ranker/1", "click"))
     trial.take(0, 1, record(1, THEIRS, "ranker/2", "click"))
+    trial.take(0, 2, record(2, THEIRS, "ranker/9", "click"))  # the champion before this one
     assert counts(trial) == [[0, 0, 0], [0, 0, 0]]
 
 
