@@ -44,6 +44,7 @@ class Held:
         Raises:
             LeaseTaken: another trainer has it.
             Unreachable: Redis is away.
+            Misuse: the settings of Redis are wrong.
         """
         self._thread.start()
         self._taken.wait()
@@ -67,7 +68,12 @@ class Held:
         asyncio.run(self._keep())
 
     async def _keep(self) -> None:
-        redis = connect(self._settings)
+        try:
+            redis = connect(self._settings)
+        except StreamrankError as exc:
+            self._why = exc
+            self._taken.set()
+            return
         model, lasts_ms = self._settings.triton_model, round(self._lasts_s * 1000)
         lease = Lease(redis, self._settings.key_prefix, model, lasts_ms)
         try:

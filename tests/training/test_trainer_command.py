@@ -38,6 +38,7 @@ def said(
         ({"trainer_recipe": "none.toml"}, 2, "none.toml: cannot read the recipe: No such file"),
         ({"trainer_replay": "2"}, 2, "settings: trainer_replay: Input should be less than or equal to 1"),
         ({"redis_url": "redis://127.0.0.1:1"}, 1, "Redis at 127.0.0.1:1 does not answer"),
+        ({"redis_url": "127.0.0.1"}, 2, "redis_url: must look like redis://host:port/0"),
     ],
 )
 def test_what_is_missing_or_wrong_is_named(
