@@ -106,10 +106,14 @@ def _time_of(fields: Mapping[str, Any], max_future_ms: int) -> int | None:
     return at_ms if valid and fields["type"] is not None else None
 
 
+class _Shown(msgspec.Struct, frozen=True):
+    outcome_ms: int | None = None
+
+
 class _Told(msgspec.Struct, frozen=True):
     """What must be known of a record of feedback: when it was asked for, and what came when."""
 
-    items: list[dict[str, Any]]
+    items: list[_Shown]
     at_ms: int
 
 
@@ -125,7 +129,7 @@ def _feedback(files: LakeFiles, periods: Periods) -> Iterable[bytes]:
         except msgspec.DecodeError as exc:
             where = f"{row.stream.partition} at offset {row.fields['offset']}"
             raise Misuse(f"lake: {files.url}: feedback in partition {where} is none of this version: {exc}") from exc
-        times = [one.at_ms, *(shown["outcome_ms"] for shown in one.items if shown.get("outcome_ms") is not None)]
+        times = [one.at_ms, *(shown.outcome_ms for shown in one.items if shown.outcome_ms is not None)]
         if periods.window_from_ms <= one.at_ms and max(times) < periods.newest_from_ms:
             yield row.fields["value"].replace(b"\n", b" ")
 

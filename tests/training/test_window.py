@@ -89,9 +89,10 @@ def test_of_feedback_there_is_what_came_and_closed_within_the_window(tmp_path: P
 def test_what_is_wrong_is_one_sentence_and_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(Misuse, match="nobody did anything in it yet: nothing to learn from"):
         written(lake(tmp_path / "empty"), tmp_path / "window")
-    other = ({"type": "feedback", "user_id": "u", "items": "of another version"},)
-    with pytest.raises(Misuse, match="feedback in partition 0 at offset 0 is none of this version"):
-        written(filled(tmp_path / "other", [(click(T0), T0)], other), tmp_path / "window")
+    for n, items in enumerate(("of another version", [{"outcome_ms": "soon"}])):
+        other = ({"type": "feedback", "user_id": "u", "at_ms": T0, "items": items},)
+        with pytest.raises(Misuse, match="feedback in partition 0 at offset 0 is none of this version"):
+            written(filled(tmp_path / f"other {n}", [(click(T0), T0)], other), tmp_path / "window")
     files = filled(tmp_path / "lake", [(click(T0), T0)])
     path = next((tmp_path / "lake" / "topic=events").rglob("*.parquet"))
     path.write_bytes(path.read_bytes()[:-9])
