@@ -1,7 +1,8 @@
 """`streamrank export`: model folders, as Triton reads them, of models that were trained."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -25,6 +26,12 @@ _VERSION = click.option(
 _INT8 = click.option("--int8", is_flag=True, help="Weights in eight bits: a quarter of the size.")
 
 
+def _out(model: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    return click.option(
+        "--out", type=click.Path(path_type=Path), default=Path("runs/models") / model, show_default=True
+    )
+
+
 @click.group(short_help="Make model folders of trained models.")
 def export() -> None:
     """Write a model folder, config.pbtxt included, that Triton serves; each file is compared with torch first."""
@@ -32,7 +39,7 @@ def export() -> None:
 
 @export.command()
 @click.argument("checkpoint", type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--out", type=click.Path(path_type=Path), default=Path("runs/models/ranker"), show_default=True)
+@_out("ranker")
 @_VERSION
 @_TARGET
 @_INT8
@@ -65,7 +72,7 @@ def student(
 @click.option(
     "--model", type=click.Path(path_type=Path), help="A folder of a language model; default all-MiniLM-L6-v2."
 )
-@click.option("--out", type=click.Path(path_type=Path), default=Path("runs/models/encoder"), show_default=True)
+@_out("encoder")
 @_VERSION
 @_TARGET
 @_INT8
@@ -91,14 +98,12 @@ def encoder(
         raise _missing(exc) from exc
     texts = [item_text(item) for item in Log(log).items()]
     path = export_encoder(load_encoder(model), texts, out, version, target=target, int8=int8, seed=seed)
-    size = (path / "model.onnx").stat().st_size
-    Console().print(f"{path}: {size / 1e6:,.1f} MB; set encoder = {str(out)!r} to use it", soft_wrap=True)
-    write_json(json_file, {"path": str(path), "bytes": size})
+    _written(path, f"; set encoder = {str(out)!r} to use it", json_file)
 
 
 @export.command()
 @click.argument("checkpoint", type=click.Path(path_type=Path, file_okay=False))
-@click.option("--out", type=click.Path(path_type=Path), default=Path("runs/models/teacher"), show_default=True)
+@_out("teacher")
 @_VERSION
 @_INT8
 @json_option
@@ -109,16 +114,19 @@ def teacher(checkpoint: Path, out: Path, version: int, int8: bool, json_file: Pa
         from training.export_teacher import export_teacher
     except ModuleNotFoundError as exc:
         raise _missing(exc) from exc
-    path = export_teacher(load_cross_encoder(checkpoint), out, version, int8=int8)
-    size = (path / "model.onnx").stat().st_size
-    Console().print(f"{path}: {size / 1e6:,.1f} MB", soft_wrap=True)
-    write_json(json_file, {"path": str(path), "bytes": size})
+    _written(export_teacher(load_cross_encoder(checkpoint), out, version, int8=int8), "", json_file)
 
 
 def _show(report: "Report") -> None:
     console = Console()
     for line in report.lines():
         console.print(line, soft_wrap=True, highlight=False)
+
+
+def _written(path: Path, then: str, json_file: Path | None) -> None:
+    size = (path / "model.onnx").stat().st_size
+    Console().print(f"{path}: {size / 1e6:,.1f} MB{then}", soft_wrap=True)
+    write_json(json_file, {"path": str(path), "bytes": size})
 
 
 def _missing(exc: ModuleNotFoundError) -> MissingServer:
