@@ -1,5 +1,6 @@
 """The embedded stack, started once a test run: a real broker, Valkey and Triton. What is missing fails."""
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,3 +40,18 @@ def stack(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[Ru
     with Stack(run_dir, models) as embedded:
         at = embedded.addresses
         yield RunningStack(at.kafka, at.redis_url, at.triton, run_dir, Path(at.repository))
+
+
+@pytest.fixture(scope="session")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningStack, Stack]]:
+    """Another stack, of those tests that change what Triton serves, and kill it; `office` puts it back in order."""
+    folder = tmp_path_factory.mktemp("life of models")
+    write_tiny_ranker(folder / "models")
+    ended = threading.Event()
+    with Stack(folder / "stack", folder / "models") as embedded:
+        watcher = threading.Thread(target=embedded.watch, args=(ended,))
+        watcher.start()
+        at = embedded.addresses
+        yield RunningStack(at.kafka, at.redis_url, at.triton, embedded.run_dir, Path(at.repository)), embedded
+        ended.set()
+        watcher.join()

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,7 +23,6 @@ from streams.settings import Settings
 from streams.store.connection import connect
 from tests.integration.conftest import RunningStack
 from tests.integration.processes import own_settings
-from tests.support import write_tiny_ranker
 
 T = TypeVar("T")
 
@@ -115,21 +114,6 @@ class Traffic(threading.Thread):
     def __exit__(self, *_: object) -> None:
         self._ended.set()
         self.join()
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningStack, Stack]]:
-    """A stack of its own: these tests change what its Triton serves, and kill it."""
-    folder = tmp_path_factory.mktemp("life of models")
-    write_tiny_ranker(folder / "models")
-    ended = threading.Event()
-    with Stack(folder / "stack", folder / "models") as embedded:
-        watcher = threading.Thread(target=embedded.watch, args=(ended,))
-        watcher.start()
-        at = embedded.addresses
-        yield RunningStack(at.kafka, at.redis_url, at.triton, embedded.run_dir, Path(at.repository)), embedded
-        ended.set()
-        watcher.join()
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ import pytest
 
 from streams.contracts.models import ModelEvent
 from streams.rollout.canary import is_served
-from tests.integration.desks import Office, office, running
+from tests.integration.desks import Office, office
 from tests.integration.processes import Reader, WorkerProcess, clicks, environment, publish, request, verb, worker
 from tests.support import wait_until, write_version
 
-__all__ = ["office", "running"]
+__all__ = ["office"]
 
 FOLLOW_MS = 1_000
 USERS = [f"u{n}" for n in range(8)]
