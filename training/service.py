@@ -30,6 +30,7 @@ from streams.lake.read import rows
 from streams.rollout.desk import Desk
 from streams.rollout.held import Held
 from streams.rollout.lease import Done, Lease, LeaseLost
+from streams.rollout.lineup import Lineup
 from streams.rollout.pointer import Pointer, PointerMoved
 from streams.settings import Settings
 from streams.store.connection import connect
@@ -38,7 +39,7 @@ from training.challenge import Challenger
 from training.due import Seen, check_schedule, due
 from training.periods import NEWEST
 from training.recipe import Recipe, read_recipe
-from training.trainer import Progress, Result, Run, publish
+from training.trainer import Plan, Progress, Result, Run, publish
 
 UPKEEP_S = 3_600.0
 """Between two times that old days go, small files are put together, and who asked is forgotten."""
@@ -138,28 +139,28 @@ class Service:
 
     def _trained(self, run: Run, because: str) -> Result:
         """Train, judge and publish; the log is walked in an event loop of its own, so this is in none."""
-        champion, folder = asyncio.run(self._champion())
-        plan = run.begin(because, champion, self._clock())
+        lineup, folder = asyncio.run(self._champion())
+        plan = run.begin(because, lineup, self._clock())
         items = asyncio.run(self._items())
         window = run.window(items)
         self._files.write_bytes("items.jsonl", b"".join(value + b"\n" for value in items))
         challenger = run.challenger(plan, window, folder)
         self._check()
-        return asyncio.run(self._publish(challenger, plan.because))
+        return asyncio.run(self._publish(challenger, plan))
 
-    async def _champion(self) -> tuple[int, Path]:
-        """Return the champion's version, and the model's folder in which it lies."""
+    async def _champion(self) -> tuple[Lineup, Path]:
+        """Return the lineup, and the model's folder in which its champion lies."""
         async with self._desk("") as desk:
-            champion = (await desk.lineup()).champion
-            folder = desk.folder.where(champion)
+            lineup = await desk.lineup()
+            folder = desk.folder.where(lineup.champion)
             if folder is None:
-                raise Misuse(f"triton_repository: the champion {desk.model}/{champion} is not in it")
-            return champion, folder
+                raise Misuse(f"triton_repository: the champion {desk.model}/{lineup.champion} is not in it")
+            return lineup, folder
 
-    async def _publish(self, challenger: Challenger, because: str) -> Result:
+    async def _publish(self, challenger: Challenger, plan: Plan) -> Result:
         sentence = challenger.manifest["evaluation"]["slices"][NEWEST]["sentence"]
-        async with self._desk(f"{because}: {sentence}") as desk:
-            return await publish(desk, challenger, because, self._settings)
+        async with self._desk(f"{plan.because}: {sentence}") as desk:
+            return await publish(desk, challenger, plan, self._settings)
 
     @asynccontextmanager
     async def _desk(self, why: str) -> AsyncIterator[Desk]:

@@ -1,8 +1,8 @@
 """One run of the trainer: a window of the lake in, a version in shadow, canary or as champion out, or a reason why not.
 
 All of it lies in one folder, with a plan: a run that was cut off goes on there, unless the champion is another one by
-now, the settings are, or a day has passed; then the folder is gone and a new run starts. A version is known by the hash
-of its manifest, so none is published twice.
+now (but for the run's own), the settings are, or a day has passed; then the folder is gone and a new run starts. A
+version is known by the hash of its manifest, so none is published twice.
 """
 
 import hashlib
@@ -20,7 +20,8 @@ from inference.onnx_ranker import OnnxRanker
 from streams.errors import BadModel, StreamrankError
 from streams.lake.files import LakeFiles
 from streams.rollout.desk import Desk
-from streams.rollout.lineup import Lineup
+from streams.rollout.lineup import Lineup, Version
+from streams.rollout.pointer import PointerMoved
 from streams.settings import Settings
 from training.challenge import Bounds, Challenger, make
 from training.manifest import read_manifest
@@ -75,15 +76,17 @@ class Run:
             return None
         return plan if now_ms - plan.began_ms < GOES_ON_MS else None
 
-    def begin(self, because: str, champion: int, now_ms: int) -> Plan:
+    def begin(self, because: str, lineup: Lineup, now_ms: int) -> Plan:
         """Return the plan to follow: the one that is there, or a new one in an empty folder."""
+        champion = lineup.champion
         made_by = dict(flat(self._recipe)) | {
             "window_days": self._settings.trainer_window_days,
             "newest_days": self._settings.trainer_newest_days,
             "replay": self._settings.trainer_replay,
         }
         found = self.unfinished(now_ms)
-        if found is not None and (found.champion, found.made_by) == (champion, made_by):
+        own = self._is_own(lineup.versions[champion])  # the run was cut off when all but its end was done
+        if found is not None and found.made_by == made_by and (own or found.champion == champion):
             self._progress(f"going on with the training of before, {found.because}", None)
             return found
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -103,16 +106,15 @@ class Run:
 
     def challenger(self, plan: Plan, window: Window, champion_folder: Path) -> Challenger:
         """Return the challenger, trained and judged if it isn't there."""
-        out = self.folder / self._settings.triton_model
-        place = out / "1"
+        place = self._place
         if (place / MANIFEST_FILE).is_file():
             manifest = read_manifest(place)
             return Challenger(place, manifest, manifest["evaluation"]["refused"])
         log = self.folder / "window"
         feedback = log / FEEDBACK_FILE if window.feedback else None
         return make(
-            log, feedback, OnnxRanker(champion_folder, plan.champion), champion_folder / str(plan.champion), out,
-            self.folder / "lists", settings=self._settings, recipe=self._recipe,
+            log, feedback, OnnxRanker(champion_folder, plan.champion), champion_folder / str(plan.champion),
+            place.parent, self.folder / "lists", settings=self._settings, recipe=self._recipe,
             periods=self._lengths.periods(window.latest_ms, self._settings.trainer_replay),
             bounds=Bounds(self._settings.trainer_margin, self._settings.trainer_forgetting),
             told={"because": plan.because, "window": msgspec.to_builtins(window)}, progress=self._progress,
@@ -122,31 +124,46 @@ class Run:
         """Remove the folder: the run is over."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    @property
+    def _place(self) -> Path:
+        return self.folder / self._settings.triton_model / "1"
 
-async def publish(desk: Desk, challenger: Challenger, because: str, settings: Settings) -> Result:
+    def _is_own(self, version: Version) -> bool:
+        """Tell whether this run has made a version."""
+        return (self._place / MANIFEST_FILE).is_file() and version.manifest_sha256 == _digest(self._place)
+
+
+async def publish(desk: Desk, challenger: Challenger, plan: Plan, settings: Settings) -> Result:
     """Publish a challenger as configured, or enter it as rejected; what was done before is not done again.
 
     Raises:
+        PointerMoved: the champion is not the one of the plan any more: nobody knows whether this one is better.
         StreamrankError: Triton, Redis or the lease failed; the same again goes on.
     """
-    digest = hashlib.sha256((challenger.place / MANIFEST_FILE).read_bytes()).hexdigest()
+    digest = _digest(challenger.place)
     lineup = await desk.lineup()
     number = _number(lineup, digest)
     if challenger.refused is not None:
         if number is None:
             lineup = await desk.refuse(digest, challenger.refused, challenger.metrics)
-        return _result(lineup, digest, because, challenger, challenger.refused)
+        return _result(lineup, digest, plan, challenger, challenger.refused)
     if number is None or lineup.versions[number].state == "published":
         try:
             lineup = await desk.publish(str(challenger.place), number)
         except BadModel as exc:
-            return _result(await desk.lineup(), digest, because, challenger, str(exc))
+            return _result(await desk.lineup(), digest, plan, challenger, str(exc))
         number = _number(lineup, digest)
     if number is None:
         raise StreamrankError(f"{desk.model}: the version that was just published is gone: somebody else pruned it")
-    if lineup.versions[number].state == "validated":
+    known = lineup.versions[number]
+    if known.state == "validated":
+        if lineup.champion != plan.champion:
+            raise PointerMoved(
+                f"{desk.model}/{number} was judged against version {plan.champion}, but the champion is"
+                f" {lineup.champion} by now: it stays validated, and another one is trained"
+            )
         lineup = await _step(desk, number, settings)
-    return _result(lineup, digest, because, challenger, None)
+    return _result(lineup, digest, plan, challenger, known.why if known.state == "rejected" else None)
 
 
 async def _step(desk: Desk, version: int, settings: Settings) -> Lineup:
@@ -161,7 +178,11 @@ def _number(lineup: Lineup, digest: str) -> int | None:
     return next((version for version, known in lineup.versions.items() if known.manifest_sha256 == digest), None)
 
 
-def _result(lineup: Lineup, digest: str, because: str, challenger: Challenger, refused: str | None) -> Result:
+def _digest(place: Path) -> str:
+    return hashlib.sha256((place / MANIFEST_FILE).read_bytes()).hexdigest()
+
+
+def _result(lineup: Lineup, digest: str, plan: Plan, challenger: Challenger, refused: str | None) -> Result:
     number = _number(lineup, digest) or lineup.highest
     known = lineup.versions.get(number)
-    return Result(because, number, known.state if known else "rejected", refused, challenger.metrics)
+    return Result(plan.because, number, known.state if known else "rejected", refused, challenger.metrics)

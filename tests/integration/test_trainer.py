@@ -1,6 +1,7 @@
 """The whole circle, unattended: events, a drift, the lake, a fine-tune, better or not, and what workers serve by then.
 
-One trainer process runs as an operator would run it; nothing is asked of it but by Kafka.
+A trainer process runs as an operator would run it; nothing is asked of it but by Kafka. The first one is killed in the
+middle of its training, and the next one goes on.
 """
 
 import json
@@ -10,28 +11,30 @@ import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
+import redis
 from confluent_kafka import Producer
 
 from streams.contracts.models import DriftDetected, ModelEvent, encode
 from streams.contracts.topics import EVENTS, ITEMS, MODELS, RECOMMENDATIONS
 from streams.lake.files import LakeFiles
 from streams.lake.read import rows
+from streams.rollout.lease import LEASE
 from streams.settings import Settings
-from tests.integration.desks import Office, office, running
+from tests.integration.desks import Office, office
 from tests.integration.processes import Reader, await_applied, environment, worker
 from tests.support import damaged, wait_until, write_version
 from tests.training.conftest import DAY_MS, FIRST_MS, WEEKS, Event, shop
 from tests.training.conftest import ITEMS as ITEM_COUNT
 from tests.training.test_train_command import QUICK
 
-__all__ = ["office", "running"]
+__all__ = ["office"]
 STEP_S = 600.0
 """A training of this size takes a few seconds, its export ten; beside others on the machine many times that."""
 
@@ -72,8 +75,8 @@ def tell_drift(settings: Settings) -> None:
 
 
 @contextmanager
-def trainer(settings: Settings, folder: Path) -> Iterator[Path]:
-    """Run `streamrank trainer`; yield its log."""
+def trainer(settings: Settings, folder: Path, end: signal.Signals = signal.SIGTERM) -> Iterator[Path]:
+    """Run `streamrank trainer`, until the block ends, then by that signal; yield its log."""
     path = folder / "trainer.log"
     with path.open("ab") as log:
         process = subprocess.Popen(
@@ -83,8 +86,15 @@ def trainer(settings: Settings, folder: Path) -> Iterator[Path]:
         yield path
         assert process.poll() is None, path.read_text()
     finally:
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(STEP_S) == 0, path.read_text()
+        process.send_signal(end)
+        assert process.wait(STEP_S) == (0 if end == signal.SIGTERM else -end), path.read_text()
+
+
+def end_lease(settings: Settings) -> None:
+    """Let the lease of a trainer that was killed end now."""
+    server = redis.Redis.from_url(settings.redis_url.get_secret_value())
+    assert server.delete(f"{settings.key_prefix}model:{{ranker}}{LEASE}") == 1
+    server.close()
 
 
 @pytest.fixture
@@ -131,15 +141,21 @@ def test_the_circle_turns_by_itself_and_a_spoiled_window_stops_it(
         {"item_id": f"i{n}", "title": f"item {n}", "category": [f"c{n % 3}"], "price": 1.0} for n in range(ITEM_COUNT)
     ]
     early, window, newest = (weeks_of(*weeks) for weeks in ((0, WEEKS - 4), (WEEKS - 4, WEEKS - 2), (WEEKS - 2, WEEKS)))
-    with worker(settings, tmp_path) as at_work, trainer(settings, tmp_path) as log:
+    with worker(settings, tmp_path) as at_work, ExitStack() as trainers:
         produce(settings, ITEMS, items, "item_id")
         produce(settings, EVENTS, early, "user_id")
-        await_lake(settings, len(early))
-        at_work.await_ready()
-        await_applied(settings, len(early))
-        assert office.lineup().champion == 2
-        tell_drift(settings)
+        with trainer(settings, tmp_path, signal.SIGKILL):
+            await_lake(settings, len(early))
+            at_work.await_ready()
+            await_applied(settings, len(early))
+            tell_drift(settings)
+            wait_until(lambda: list((tmp_path / "work" / "run" / "lists" / "fit").glob("*")), STEP_S, "an epoch")
+        assert (office.lineup().champion, office.lineup().highest) == (2, 2)
+        end_lease(settings)
+        log = trainers.enter_context(trainer(settings, tmp_path))
         wait_until(lambda: office.lineup().champion == 3, STEP_S, "a new champion")
+        assert log.read_text().count("going on with the training of before") == 1
+        assert log.read_text().count("copying the window") == 1
         (promoted,) = [one for one in history(office) if (one.version, one.after) == (3, "champion")]
         assert promoted.who == "trainer"
         assert promoted.why.startswith("drift of click loss, found by adwin: the challenger is better than it: ndcg +")

@@ -5,17 +5,20 @@ from typing import Any
 
 import pytest
 
+from streams.errors import BadModel
+from streams.rollout import desk as desks
 from streams.rollout.desk import Desk
 from streams.rollout.lease import LeaseLost
-from streams.rollout.pointer import Pointer
+from streams.rollout.pointer import Pointer, PointerMoved
 from streams.store.connection import connect
-from tests.integration.desks import Office, office, running
+from tests.integration.desks import Office, office
 from tests.support import damaged, tiny_ranker, write_version
 from training.challenge import Challenger
 from training.manifest import read_manifest
-from training.trainer import Result, publish
+from training.trainer import Plan, Result, publish
 
-__all__ = ["office", "running"]
+__all__ = ["office"]
+PLAN = Plan(because="a test", began_ms=0, champion=1, made_by={})
 
 
 def challenger(folder: Path, refused: str | None = None, **more: Any) -> Challenger:
@@ -25,7 +28,7 @@ def challenger(folder: Path, refused: str | None = None, **more: Any) -> Challen
 
 def published(office: Office, one: Challenger, where: str = "shadow") -> Result:
     settings = office.settings.model_copy(update={"trainer_publish": where, "trainer_canary_share": 0.25})
-    return office.do(lambda desk: publish(desk, one, "a test", settings), who="trainer")
+    return office.do(lambda desk: publish(desk, one, PLAN, settings), who="trainer")
 
 
 @pytest.mark.parametrize("where", ["shadow", "canary", "champion"])
@@ -70,6 +73,31 @@ def test_who_fails_the_trial_is_told_so(office: Office, tmp_path: Path) -> None:
     assert office.served() == [1]
 
 
+def test_who_was_refused_by_triton_before_it_was_cut_off_is_refused(
+    office: Office, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = challenger(tmp_path)
+
+    def too_slow(*_: object) -> None:
+        raise BadModel("too slow")
+
+    monkeypatch.setattr(desks, "time_against", too_slow)
+    result = published(office, one)
+    assert (result.version, result.state, result.refused) == (2, "rejected", "too slow")
+    assert published(office, one) == result
+
+
+def test_who_was_judged_against_another_champion_than_todays_is_not_put_in_its_place(
+    office: Office, tmp_path: Path
+) -> None:
+    one = challenger(tmp_path)
+    office.publish(write_version(tmp_path / "other" / "ranker", 2, seed=2))
+    office.promote(2)
+    with pytest.raises(PointerMoved, match="judged against version 1, but the champion is 2 by now"):
+        published(office, one, "champion")
+    assert (office.lineup().champion, office.lineup().versions[3].state) == (2, "validated")
+
+
 def test_without_the_lease_nothing_is_published(office: Office, tmp_path: Path) -> None:
     one, settings = challenger(tmp_path), office.settings
 
@@ -77,7 +105,7 @@ def test_without_the_lease_nothing_is_published(office: Office, tmp_path: Path) 
         redis = connect(settings)
         try:
             desk.pointer = Pointer(redis, settings.key_prefix, settings.triton_model, lease=7)
-            return await publish(desk, one, "a test", settings)
+            return await publish(desk, one, PLAN, settings)
         finally:
             await redis.close()
 
