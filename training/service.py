@@ -112,6 +112,8 @@ class Service:
         cut_off = self._run_here().unfinished(self._clock())
         if cut_off is not None:
             return cut_off.because
+        if self._settings.trainer_publish == "canary" and asyncio.run(self._on_trial()):
+            return None  # the next canary would end the trial of this one; what is due now still is when it has ended
         seen = Seen(last.run_ms if last else self._began_ms, self._labels(last), drift)
         return due(self._settings, seen, self._clock(), last is None)
 
@@ -156,6 +158,10 @@ class Service:
             if folder is None:
                 raise Misuse(f"triton_repository: the champion {desk.model}/{lineup.champion} is not in it")
             return lineup, folder
+
+    async def _on_trial(self) -> bool:
+        async with self._desk("") as desk:
+            return (await desk.lineup()).canary is not None
 
     async def _publish(self, challenger: Challenger, plan: Plan) -> Result:
         sentence = challenger.manifest["evaluation"]["slices"][NEWEST]["sentence"]

@@ -19,13 +19,14 @@ from inference.repository import SHELF
 from inference.source import staged
 from inference.verify import verify as verify_files
 from streams.checks import triton_address
+from streams.commands.judging import judge
 from streams.commands.model_tables import lineup_result, show_lineup, show_version
 from streams.commands.options import json_option, with_settings, write_json
 from streams.errors import Misuse
+from streams.interrupts import signals_kept
 from streams.rollout.desk import Desk
 from streams.rollout.lineup import Lineup
 from streams.rollout.pointer import Pointer
-from streams.rollout.referee import Referee
 from streams.settings import Settings
 from streams.store.connection import connect
 
@@ -137,22 +138,8 @@ async def rollback(desk: Desk, version: int | None) -> Lineup:
 @with_settings
 def watch(settings: Settings) -> None:
     """Judge each canary by what comes on `feedback`: promote it, or roll it back; until Ctrl-C."""
-
-    async def run() -> None:
-        redis = connect(settings)
-        try:
-            pointer, address = Pointer(redis, settings.key_prefix, settings.triton_model), triton_address(settings)
-
-            def desk_of(why: str) -> Desk:
-                return Desk(settings, pointer, address, "canary", why, lambda: int(time.time() * 1000))
-
-            desk_of("")  # what is missing among the settings is said now
-            await Referee(settings, pointer, desk_of).run()
-        finally:
-            await redis.close()
-
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(run())
+    with signals_kept() as stop:
+        asyncio.run(judge(settings, stop.is_set))
 
 
 @models.command()

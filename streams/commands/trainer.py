@@ -5,6 +5,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.console import Console
 
+from streams.commands.judging import Judging
 from streams.commands.options import json_option, with_settings, write_json
 from streams.errors import BadModel, MissingServer, Misuse, StreamrankError
 from streams.interrupts import signals_kept
@@ -33,7 +35,8 @@ log = logging.getLogger(__name__)
 def trainer(settings: Settings, json_file: Path | None, once: bool) -> None:
     """Archive events and feedback, and train a challenger of the champion when it is time.
 
-    One that is not surely as good is rejected with the reason; with --once that is exit code 1.
+    One that is not surely as good is rejected with the reason; with --once that is exit code 1. Where it publishes
+    canaries (trainer_publish), it judges them, too, as `models watch` does.
     """
     try:
         from training.service import recipe_of
@@ -76,10 +79,12 @@ def _until(settings: Settings, stop: threading.Event) -> None:
     waiting = False
     while not stop.is_set():
         try:
-            with Held(settings) as held:
+            with Held(settings) as held, ExitStack() as beside:
                 log.info("trainer at work", extra={"model": settings.triton_model, "lease": held.number})
                 waiting = False
-                _rounds(_service(settings, held, stop, _log), settings, stop)
+                judges = settings.trainer_publish == "canary"
+                referee = beside.enter_context(Judging(settings, held.number)) if judges else None
+                _rounds(_service(settings, held, stop, _log), settings, stop, referee)
         except LeaseTaken as exc:
             if not waiting:
                 log.info("trainer waits", extra={"reason": str(exc)})
@@ -89,10 +94,12 @@ def _until(settings: Settings, stop: threading.Event) -> None:
         stop.wait(min(settings.trainer_archive_every_s, 5.0))
 
 
-def _rounds(service: "Service", settings: Settings, stop: threading.Event) -> None:
+def _rounds(service: "Service", settings: Settings, stop: threading.Event, referee: Judging | None) -> None:
     from training.service import Stopped
 
     while not stop.is_set():
+        if referee is not None:
+            referee.check()
         try:
             _say(service.round(by_hand=False))
         except Stopped:

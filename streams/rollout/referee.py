@@ -1,8 +1,8 @@
 """Follows `feedback` while there is a canary, and ends its trial: promotes it, or rolls it back.
 
-One process of a deployment does this (`streamrank models watch`). It reads from where its last document says, and a
-new trial from the end of the topic: of what is served from now on, all feedback comes later. More than one do no harm:
-the first to move the pointer ends the trial, the others find it ended.
+One process of a deployment does this: `streamrank models watch`, or a trainer that publishes canaries. It reads from
+where its last document says, and a new trial from the end of the topic: of what is served from now on, all feedback
+comes later. More than one do no harm: the first to move the pointer ends the trial, the others find it ended.
 """
 
 import asyncio
@@ -45,11 +45,11 @@ class Referee:
         self._revision = 0
         self._reader = Reader(settings)
 
-    async def run(self) -> None:
-        """Watch until cancelled; servers that are away are waited for."""
+    async def run(self, ended: Callable[[], bool]) -> None:
+        """Watch until `ended`, which is asked every LOOK_S; servers that are away are waited for."""
         away = told = False
         try:
-            while True:
+            while not ended():
                 try:
                     if not told:  # what one that ended in the middle had done
                         await announce(self._pointer, self._settings)

@@ -15,12 +15,12 @@ from streams.contracts.partition import partition_of
 from streams.contracts.slates import Feedback, Shown
 from streams.rollout.canary import is_served
 from streams.settings import Settings
-from tests.integration.desks import Office, office, running
+from tests.integration.desks import Office, office
 from tests.integration.processes import PARTITIONS, Reader, environment, publish, verb
 from tests.support import wait_until, write_version
 from tests.unit.building import T0
 
-__all__ = ["office", "running"]
+__all__ = ["office"]
 
 SHARE = 0.5
 CHAMPION_CLICKS = 0.3
@@ -47,9 +47,9 @@ def slates(count: int, canary_clicks: float, start: int = 0) -> list[tuple[bytes
 
 
 @contextlib.contextmanager
-def referee(settings: Settings, click_margin: float) -> Iterator[None]:
-    """Run `models watch`; it is killed with the block."""
-    command = [sys.executable, "-m", "streams.cli", "models", "watch"]
+def referee(settings: Settings, click_margin: float, *words: str) -> Iterator[None]:
+    """Run `models watch`, or another verb; it is killed with the block."""
+    command = [sys.executable, "-m", "streams.cli", *(words or ("models", "watch"))]
     more = {"canary_click_margin": click_margin, "canary_purchase_margin": 0.5, "canary_least_slates": 200}
     process = subprocess.Popen(command, env=environment(settings, **more))
     try:
@@ -75,12 +75,17 @@ def on_trial(office: Office, folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("clicks", "state", "champion"), [(0.1, "rolled back", 1), (0.5, "champion", 2)], ids=["worse", "better"]
+    ("clicks", "state", "champion", "judge"),
+    [(0.1, "rolled back", 1, "models watch"), (0.5, "champion", 2, "models watch"), (0.5, "champion", 2, "trainer")],
+    ids=["worse", "better", "by a trainer"],
 )
-def test_a_canary_is_judged_by_itself(office: Office, tmp_path: Path, clicks: float, state: str, champion: int) -> None:
+def test_a_canary_is_judged_by_itself(
+    office: Office, tmp_path: Path, clicks: float, state: str, champion: int, judge: str
+) -> None:
     on_trial(office, tmp_path)
     models = Reader(office.settings, "models")
-    with referee(office.settings, 0.3):
+    places = {"lake": str(tmp_path / "lake"), "trainer_folder": tmp_path / "work", "trainer_publish": "canary"}
+    with referee(office.settings.model_copy(update=places), 0.3, *judge.split()):
         wait_until(lambda: shown(office, tmp_path)["trial"], 30, "the trial to begin")
         publish(office.settings, "feedback", slates(4_000, clicks))
         told = models.until(lambda got: any(event["who"] == "canary" for event in got), 60, "the word")

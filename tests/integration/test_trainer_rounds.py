@@ -11,14 +11,20 @@ import pytest
 
 from streams.contracts.models import DriftDetected
 from streams.contracts.topics import EVENTS, FEEDBACK, MODELS
+from streams.rollout import lineup as steps
 from streams.rollout.held import Held
 from streams.rollout.lease import Done, LeaseLost
+from streams.rollout.lineup import Lineup
+from streams.rollout.pointer import Pointer
 from streams.settings import Settings
+from streams.store.connection import connect
 from tests.integration.conftest import RunningStack
 from tests.integration.processes import clicks, own_settings, publish
 from tests.unit.lake.memory import lake, places
 from training.service import Service, Stopped
 from training.trainer import Result
+
+FIRST = steps.first("ranker", 1)
 
 
 class Noting(Service):
@@ -58,6 +64,14 @@ def feedback(outcomes: int) -> tuple[bytes, bytes]:
     return b"u", msgspec.json.encode({"type": "feedback", "user_id": "u", "items": items})
 
 
+async def moved(settings: Settings, before: Lineup, after: Lineup) -> None:
+    redis = connect(settings)
+    try:
+        await Pointer(redis, settings.key_prefix, settings.triton_model).move(before, after, [])
+    finally:
+        await redis.close()
+
+
 def test_rounds_fill_the_lake_and_go_on_after_a_restart(settings: Settings, held: Held, tmp_path: Path) -> None:
     publish(settings, EVENTS, clicks(20))
     first = service(settings, held).round(by_hand=False)
@@ -85,6 +99,16 @@ def test_a_drift_of_this_model_starts_one_run(settings: Settings, held: Held) ->
     publish(settings, MODELS, [(b"ranker/drift", msgspec.json.encode(drift))])
     assert because(service(settings, held)) == "drift of loss, found by adwin"
     assert because(service(settings, held)) is None
+
+
+def test_no_run_begins_while_a_canary_is_on_trial(settings: Settings, held: Held) -> None:
+    settings = settings.model_copy(update={"trainer_publish": "canary"})
+    on_trial = steps.canaried(steps.judged(steps.published(FIRST, 2, None), 2, None, None, {}), 2, 0.1)
+    asyncio.run(moved(settings, FIRST, on_trial))
+    publish(settings, FEEDBACK, [feedback(3)])
+    assert because(service(settings, held)) is None
+    asyncio.run(moved(settings, on_trial, steps.rolled_back(on_trial, 2)))
+    assert because(service(settings, held)) == "3 new outcomes"
 
 
 def test_who_is_to_stop_or_has_no_lease_begins_nothing(settings: Settings, held: Held, tmp_path: Path) -> None:
