@@ -27,7 +27,10 @@ DAY_MS: Final = 86_400_000
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What is in the folder: counts, and the first and the latest time of a signal, which is what is learned from."""
+    """What is in the folder: counts, and the first and the latest time of a signal, which is what is learned from.
+
+    Nothing happened after it came: where a client's clock is ahead, Kafka's time counts for the latest one.
+    """
 
     signals: int
     feedback: int
@@ -95,7 +98,8 @@ def _write_events(files: LakeFiles, path: Path, max_future_ms: int) -> tuple[int
             if at_ms is not None and text is not None:
                 log.write(text + b"\n")
                 if row.fields["type"] in DEPTHS:
-                    count, first_ms, latest_ms = count + 1, min(first_ms, at_ms), max(latest_ms, at_ms)
+                    count, first_ms = count + 1, min(first_ms, at_ms)
+                    latest_ms = max(latest_ms, min(at_ms, row.fields["kafka_ms"]))
     return count, first_ms, latest_ms
 
 

@@ -55,6 +55,11 @@ def test_it_is_a_log_with_its_catalogue(tmp_path: Path) -> None:
     assert read_window(tmp_path / "window") == window
 
 
+def test_one_clock_that_is_ahead_does_not_empty_the_newest_slice(tmp_path: Path) -> None:
+    files = filled(tmp_path / "lake", [(click(T0), T0), (click(T0 + 20 * HOUR), T0 + HOUR)])
+    assert written(files, tmp_path / "window").latest_ms == T0 + HOUR
+
+
 def test_the_same_lake_is_the_same_bytes(tmp_path: Path) -> None:
     files = filled(tmp_path / "lake", [(click(T0 + n), T0 + n) for n in range(9)])
     made = []
