@@ -9,7 +9,8 @@ holds at all times at once with probability 1 - a: it inverts the mixture sequen
 normal mixture of scale t (Robbins, 1970; Johari, Koomen, Pekelis and Walsh, "Peeking at A/B Tests", KDD 2017; here
 with estimated variances, asymptotically, as Waudby-Smith et al., "Time-uniform central limit theory", 2021).
 
-A user's slates are alike, so V is taken between users (hashed into BUCKETS), not between slates. Whoever the hash
+A user's slates are alike, so V is taken between users (hashed into BUCKETS), not between slates; it is never below what
+slates of the common rate would have, since an arm without a hit yet knows no variance. Whoever the hash
 gives to the canary counts for it, whatever ranked in the end: a canary that doesn't answer in time is judged for it.
 """
 
@@ -24,6 +25,8 @@ from numpy.typing import NDArray
 METRICS = ("clicks", "purchases")
 BUCKETS = 1_024
 """Groups of users an arm; bounds memory. Fewer: a less sure variance."""
+LEAST_USERS = 30
+"""Groups with a user that each arm must have: between ten, a variance says too little, and between two nothing."""
 CHAMPION, CANARY = 0, 1
 _SHOWN = 0
 
@@ -98,9 +101,15 @@ class Tally:
         return Verdict(answer, why, shown, intervals)
 
     def _interval(self, head: int, margin: float, alpha: float) -> Interval | None:
-        """Return the interval of one metric; None while the champion has none of it, or the canary has none at all."""
+        """Return the interval of one metric; None while an arm has too few users, or the champion has none of it."""
+        if np.count_nonzero(self.counts[:, :, _SHOWN], axis=1).min() < LEAST_USERS:
+            return None
         (rate, spread), (other, other_spread) = (_rate(arm[:, _SHOWN], arm[:, head]) for arm in self.counts)
-        variance = spread + other_spread
+        slates = self.counts[:, :, _SHOWN].sum(axis=1)
+        pooled = self.counts[:, :, head].sum() / slates.sum()
+        # Where hits are rare an arm may have none yet, and would seem to be sure of that.
+        least = pooled * (1 - pooled) / slates
+        variance = max(spread, least[CHAMPION]) + max(other_spread, least[CANARY])
         if not rate or not variance:
             return None
         wide = (margin * rate) ** 2  # the scale at which it is narrowest when it decides
@@ -114,8 +123,6 @@ def _rate(shown: NDArray[np.int64], hits: NDArray[np.int64]) -> tuple[float, flo
     total = shown.sum()
     rate = hits.sum() / total
     used = np.count_nonzero(shown)
-    if used < 2:
-        return float(rate), 0.0
     residuals = hits - rate * shown
     return float(rate), float((residuals**2).sum() / total**2 * used / (used - 1))
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from streams.rollout.comparison import BUCKETS, CANARY, CHAMPION, METRICS, Rules, Tally, Verdict
+from streams.rollout.comparison import BUCKETS, CANARY, CHAMPION, LEAST_USERS, METRICS, Rules, Tally, Verdict
 
 RULES = Rules(alpha=0.05, click_margin=0.1, purchase_margin=0.2, least_slates=1_000, most_slates=10**9)
 RUNS, LOOKS, BLOCK, USERS = 100, 25, 2_000, 1_000
@@ -92,6 +92,23 @@ def test_undecided_for_too_long_is_rolled_back() -> None:
 
 def test_a_canary_without_any_purchase_to_compare_is_not_promoted() -> None:
     assert verdict((200, 0), (260, 0)).answer == "running"
+
+
+def test_a_handful_of_users_decides_nothing() -> None:
+    for users, answer in ((1, "running"), (LEAST_USERS - 1, "running"), (LEAST_USERS, "roll back")):
+        tally = Tally()
+        tally.counts[CHAMPION, :1_000] = [(10, n % 4, n % 2) for n in range(1_000)]
+        tally.counts[CANARY, :users] = (3_000 // users, 0, 0)
+        assert tally.verdict(RULES).answer == answer
+        assert tally.verdict(replace(RULES, most_slates=2_000)).answer == "roll back"
+
+
+def test_no_purchase_yet_is_not_surely_fewer() -> None:
+    tally = Tally()
+    for n in range(1_000):  # of two that are expected of the canary
+        tally.counts[CHAMPION, n] = (19, n % 5, n < 38)
+        tally.counts[CANARY, n] = (1, n % 10 == 0, 0)
+    assert tally.verdict(RULES).answer == "running"
 
 
 def test_each_record_counts_in_its_users_bucket() -> None:
