@@ -149,6 +149,19 @@ def test_what_an_item_owes_to_its_position_isnt_held_for_its_worth() -> None:
     assert abs(residuals[digest_of("first")] - residuals[digest_of("last")]) < naive / 3
 
 
+def test_what_a_residual_brought_itself_is_not_expected_of_its_item() -> None:
+    """Or it would be taken back as soon as the model believes it: one item is clicked four times as often as said."""
+    learner, rng = Learner("ranker"), np.random.default_rng(4)
+    for number in range(2_000):
+        names = rng.permutation(["good", *(f"o{n}" for n in rng.choice(50, 9, replace=False))])
+        clicked = rng.random(10) < np.where(names == "good", 0.4, 0.1)
+        rows = enumerate(zip(names.tolist(), clicked.tolist(), strict=True))
+        learner.take(feedback([shown(one, n, 0.1, was, source="covisit") for n, (one, was) in rows], number))
+    items = learner.snapshot().items
+    residuals = dict(zip(np.frombuffer(items.ids, np.uint64).tolist(), np.frombuffer(items.values), strict=True))
+    assert residuals[digest_of("good")] > 0.6 * math.log(4)
+
+
 def test_drift_is_found_in_the_features_and_told_with_the_model_and_the_time() -> None:
     learner = Learner("ranker")
     rng = np.random.default_rng(5)

@@ -30,6 +30,8 @@ def test_a_half_life_later_the_evidence_is_half() -> None:
     assert rates.residual(7) == pytest.approx(math.log((5 + EVIDENCE) / (2.5 + EVIDENCE)))
     ids, _, seen = rates.table()
     assert dict(zip(ids.tolist(), seen.tolist(), strict=True)) == pytest.approx({7: 5.0, 8: 1.0})
+    rates.add(8, False, 0.5, T0)  # late: time doesn't go back
+    assert rates.residual(7) == pytest.approx(math.log((5 + EVIDENCE) / (2.5 + EVIDENCE)))
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.booleans(), st.floats(0, 1), st.integers(0, 400)), max_size=60))
@@ -63,5 +65,6 @@ def test_a_million_ids_stay_within_the_bound_and_the_last_shown_stay() -> None:
             assert len(rates) <= size
     assert len(rates) == size
     assert set(residuals(rates)) >= {favourite, *digests[-400:]}
+    assert rates.residual(favourite) == pytest.approx(math.log(2_000 / 200), abs=0.02)
     assert len(rates.kept().ids) == 8 * size
     assert len(rates.kept().sums) == 24 * size
