@@ -154,7 +154,7 @@ def by_table(log: Log, table: Values) -> Applied:
     def expected(worth: Values) -> Values:
         weighted = table[:, : worth.shape[1]] * worth
         means: Values = (weighted.sum(axis=0)[log.positions] - _above(log, weighted)) / left
-        return np.where(possible, means, 0.0)
+        return means
 
     return Applied(np.where(possible, table[log.items, log.positions] / left, 0.0), expected)
 
