@@ -90,6 +90,7 @@ class Settings(BaseSettings):
     trainer_forgetting: float = Field(0.01, ge=0, le=1, description="NDCG that it may lose on an old slice")
     trainer_publish: Literal["shadow", "canary", "champion"] = "shadow"
     trainer_canary_share: float = Field(0.05, gt=0, lt=1)
+    trainer_keep: int = Field(20, ge=1, description="versions that don't serve, and stay when a run has ended")
     trainer_recipe: Path | None = Field(None, description="TOML file of a recipe, as for `train`")
 
     # What is served

@@ -6,6 +6,7 @@ version is known by the hash of its manifest, so none is published twice.
 """
 
 import hashlib
+import logging
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ from training.window import DAY_MS, FEEDBACK_FILE, Lengths, Window, read_window,
 PLAN_FILE: Final = "run.json"
 GOES_ON_MS: Final = DAY_MS
 """A run that was cut off longer ago starts anew: what it knows is old."""
+log = logging.getLogger(__name__)
 Progress = Callable[[str, int | None], None]
 
 
@@ -136,10 +138,21 @@ class Run:
 async def publish(desk: Desk, challenger: Challenger, plan: Plan, settings: Settings) -> Result:
     """Publish a challenger as configured, or enter it as rejected; what was done before is not done again.
 
+    Then old versions go: nobody else would see to it that shelf and lineup, which workers poll, don't grow for ever.
+
     Raises:
         PointerMoved: the champion is not the one of the plan any more: nobody knows whether this one is better.
         StreamrankError: Triton, Redis or the lease failed; the same again goes on.
     """
+    result = await _published(desk, challenger, plan, settings)
+    try:
+        await desk.prune(settings.trainer_keep)
+    except StreamrankError as exc:
+        log.warning("old versions stay", extra={"model": desk.model, "reason": str(exc)})
+    return result
+
+
+async def _published(desk: Desk, challenger: Challenger, plan: Plan, settings: Settings) -> Result:
     digest = _digest(challenger.place)
     lineup = await desk.lineup()
     number = _number(lineup, digest)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from inference.repository import versions
 from streams.errors import BadModel
 from streams.rollout import desk as desks
 from streams.rollout.desk import Desk
@@ -26,8 +27,9 @@ def challenger(folder: Path, refused: str | None = None, **more: Any) -> Challen
     return Challenger(place, read_manifest(place), refused)
 
 
-def published(office: Office, one: Challenger, where: str = "shadow") -> Result:
-    settings = office.settings.model_copy(update={"trainer_publish": where, "trainer_canary_share": 0.25})
+def published(office: Office, one: Challenger, where: str = "shadow", keep: int = 20) -> Result:
+    values = {"trainer_publish": where, "trainer_canary_share": 0.25, "trainer_keep": keep}
+    settings = office.settings.model_copy(update=values)
     return office.do(lambda desk: publish(desk, one, PLAN, settings), who="trainer")
 
 
@@ -50,6 +52,13 @@ def test_a_publication_that_was_cut_off_goes_on(office: Office, tmp_path: Path) 
     office.do(lambda desk: desk.publish(str(one.place), None))
     assert (published(office, one).version, office.lineup().shadow) == (2, 2)
     assert set(office.lineup().versions) == {1, 2}
+
+
+def test_old_versions_go(office: Office, tmp_path: Path) -> None:
+    for n in range(3):
+        published(office, challenger(tmp_path / str(n), model=tiny_ranker(n)), keep=1)
+    assert set(office.lineup().versions) == {1, 3, 4}
+    assert (office.served(), versions(office.folder.shelf)) == ([1, 4], [3])
 
 
 def test_who_is_refused_is_entered_as_rejected_once(office: Office, tmp_path: Path) -> None:
