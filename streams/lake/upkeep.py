@@ -21,18 +21,25 @@ from streams.lake.rows import FORGET, SCHEMA, with_metadata
 COMPACT_BYTES = 256 << 20
 """Files are put together up to about so many bytes."""
 ALIAS = "alias"
-_JUDGED = ["offset", "kafka_ms", "type", "user_id", "login"]
+_JUDGED = ["offset", "kafka_ms", "at_ms", "type", "user_id", "login"]
 """Columns by which it is decided whether a row stays."""
 
 
 @dataclass(frozen=True, slots=True)
 class Forgotten:
-    """A `forget`: who, where it lies, and Kafka's time of it."""
+    """A `forget`: who, where it lies, Kafka's time of it, and its own, which is never later."""
 
     user_id: str
     stream: Stream
     offset: int
     kafka_ms: int
+    at_ms: int
+
+    def is_after(self, row: dict[str, Any], stream: Stream) -> bool:
+        """Tell whether a row is of before. A worker that lags publishes feedback of before it after it."""
+        if stream == self.stream:
+            return bool(row["offset"] < self.offset)
+        return row["kafka_ms"] <= self.kafka_ms or (row["at_ms"] is not None and row["at_ms"] <= self.at_ms)
 
 
 def sweep(files: LakeFiles) -> None:
@@ -99,10 +106,12 @@ def forget(files: LakeFiles) -> int:
 
 def _asked(files: LakeFiles, parts: Iterable[Part]) -> Iterator[Forgotten]:
     for part in parts:
-        for table in files.tables(part, ["type", "user_id", "offset", "kafka_ms"]):
+        for table in files.tables(part, _JUDGED):
             for row in table.to_pylist():
                 if row["type"] == FORGET and row["user_id"] is not None:
-                    yield Forgotten(row["user_id"], part.stream, row["offset"], row["kafka_ms"])
+                    kafka_ms = row["kafka_ms"]
+                    at_ms = kafka_ms if row["at_ms"] is None else min(row["at_ms"], kafka_ms)
+                    yield Forgotten(row["user_id"], part.stream, row["offset"], kafka_ms, at_ms)
 
 
 def _with_aliases(files: LakeFiles, parts: Iterable[Part], asked: list[Forgotten]) -> dict[str, list[Forgotten]]:
@@ -123,7 +132,7 @@ def _with_aliases(files: LakeFiles, parts: Iterable[Part], asked: list[Forgotten
 def _is_of(row: dict[str, Any], stream: Stream, everyone: dict[str, list[Forgotten]]) -> bool:
     """Tell whether a row is of somebody who asked later."""
     asked = (*everyone.get(row["user_id"], ()), *everyone.get(row["login"], ()))
-    return any(row["offset"] < one.offset if stream == one.stream else row["kafka_ms"] <= one.kafka_ms for one in asked)
+    return any(one.is_after(row, stream) for one in asked)
 
 
 def _rewrite(files: LakeFiles, part: Part, goes: Callable[[dict[str, Any]], bool]) -> None:

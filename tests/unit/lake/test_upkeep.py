@@ -118,6 +118,17 @@ def test_who_asked_for_it_is_forgotten_with_the_asking(tmp_path: Path) -> None:
     assert archive(files, "events", topic, TODAY).records == 0
 
 
+def test_feedback_of_before_the_asking_goes_when_it_comes_after_it(tmp_path: Path) -> None:
+    files, topic, feedback = lake(tmp_path), Topic(), Topic()
+    topic.add(0, {"type": "forget", "user_id": "gone", "at_ms": T0 + 5}, T0 + 9)
+    for at_ms in (T0 + 5, T0 + 6):  # of a worker that lags
+        feedback.add(0, {"type": "feedback", "user_id": "gone", "at_ms": at_ms, "items": []}, T0 + 60_000)
+    archive(files, "events", topic, TODAY)
+    archive(files, "feedback", feedback, TODAY)
+    assert upkeep.forget(files) == 1
+    assert [value["at_ms"] for value in values(files, "feedback")] == [T0 + 6]
+
+
 @pytest.mark.parametrize("lives", range(14))
 def test_an_erasure_that_is_cut_off_is_done_by_the_next(tmp_path: Path, lives: int) -> None:
     files, _ = forgetting(tmp_path)
