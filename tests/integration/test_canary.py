@@ -76,8 +76,8 @@ def on_trial(office: Office, folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("clicks", "state", "champion", "judge"),
-    [(0.1, "rolled back", 1, "models watch"), (0.5, "champion", 2, "models watch"), (0.5, "champion", 2, "trainer")],
-    ids=["worse", "better", "by a trainer"],
+    [(0.1, "rolled back", 1, "models watch"), (0.5, "champion", 2, "trainer")],
+    ids=["worse", "better, by a trainer"],
 )
 def test_a_canary_is_judged_by_itself(
     office: Office, tmp_path: Path, clicks: float, state: str, champion: int, judge: str
