@@ -1,4 +1,4 @@
-"""A worker as a child process: started, awaited until it is ready, started again when it ends unexpectedly.
+"""A worker as a child process: started, awaited until it is ready, started again when it ends or hangs.
 
 A worker that ends with a sentence (exit code 1 or 2) would only say it again, so that ends the supervision. One that
 was ready before is another matter: it was started again while a server is away, and is tried until that is back.
@@ -6,11 +6,13 @@ was ready before is another matter: it was started again while a server is away,
 
 import contextlib
 import os
+import signal
 import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from pathlib import Path
 
 from streams.embedded.process import Child, Command, Guard, end_all
@@ -25,6 +27,9 @@ CALM_S = 60.0
 """A worker that ran so long is started again without delay."""
 STOP_S = 20.0
 POLL_S = 0.1
+LOOK_S = 5.0
+"""How often a worker is asked whether it is alive. Once is not enough: one that was stopped goes on in a moment."""
+ANSWER_S = 1.0
 
 
 class SupervisedWorker:
@@ -43,6 +48,8 @@ class SupervisedWorker:
         self._wait_s = WAIT_FIRST_S
         self._started_s = 0.0
         self._due_s = 0.0
+        self._look_s = 0.0
+        self._hangs = False
         self._was_ready = False
 
     def __enter__(self) -> "SupervisedWorker":
@@ -70,7 +77,7 @@ class SupervisedWorker:
         self._child = Child(Command(command, self._run_dir, environment), self.log, self._guard)
 
     def check(self) -> str | None:
-        """Start it again if it ended unexpectedly, after a growing delay; return what happened.
+        """Start it again if it ended unexpectedly, after a growing delay; kill it if it hangs; return what happened.
 
         Raises:
             StackFailed: it ended with a sentence, which is quoted, and never was ready; or it was told to end.
@@ -81,7 +88,7 @@ class SupervisedWorker:
                 self.start()
             return None
         if not self._child.exited():
-            return None
+            return self._look(self._child.pid, now)
         code, self._child = self._child.bury(), None
         again = code < 0 or code == EXIT_UNEXPECTED or (code == EXIT_SENTENCE and self._was_ready)
         if not again:
@@ -111,11 +118,30 @@ class SupervisedWorker:
 
     def is_ready(self) -> bool:
         """Tell whether it has its partitions and every server answers it."""
-        with contextlib.suppress(OSError, urllib.error.URLError):
-            address = f"http://127.0.0.1:{self.port}/readyz"
-            with urllib.request.urlopen(address, timeout=1.0) as answer:
-                return bool(answer.status == 200)
-        return False
+        return self._answer("/readyz") == HTTPStatus.OK
+
+    def _look(self, pid: int, now_s: float) -> str | None:
+        """Kill it if it says twice in a row that it hangs; one that says nothing may be starting, and is let be."""
+        if now_s < self._look_s:
+            return None
+        self._look_s = now_s + LOOK_S
+        hung, self._hangs = self._hangs, self._answer("/livez") == HTTPStatus.SERVICE_UNAVAILABLE
+        if not (hung and self._hangs):
+            return None
+        self._hangs = False
+        os.kill(pid, signal.SIGKILL)
+        return f"the {self._verb} hangs and is killed; see {self.log}"
+
+    def _answer(self, page: str) -> int:
+        """Return the status that it answers with, 0 if it doesn't."""
+        with contextlib.suppress(OSError):
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{page}", timeout=ANSWER_S) as answer:
+                    return int(answer.status)
+            except urllib.error.HTTPError as exc:
+                with exc:
+                    return exc.code
+        return 0
 
     def last_words(self) -> str:
         """Return the last line of its log."""

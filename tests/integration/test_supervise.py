@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from streams import health, supervise
 from streams.embedded.server import free_port
 from streams.errors import StackFailed
+from streams.health import HealthServer
 from streams.kafka_admin import check_topics, restore_topics
+from streams.metrics import Metrics
 from streams.supervise import SupervisedWorker
 from tests.integration.conftest import RunningStack
 from tests.integration.processes import PARTITIONS, environment, own_settings, verb
@@ -60,6 +63,27 @@ def test_a_port_that_was_taken_while_the_worker_was_gone_is_exchanged(stack: Run
         assert one.port != port
         ended = verb("worker", env=environment(settings, metrics_port=port))
     assert (ended.returncode, ended.stderr) == (2, f"streamrank: metrics_port {port}: Address already in use\n")
+
+
+def test_a_worker_that_says_it_hangs_is_killed_and_started_again(
+    stack: RunningStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervise, "LOOK_S", 0.0)
+    monkeypatch.setattr(health, "STALLED_S", 0.0)  # so that this one says at once that it hangs
+    hung = HealthServer(0, Metrics(), dict)
+    hung.start()
+    with SupervisedWorker(tmp_path, environment(own_settings(stack))) as one:
+        one.start()
+        one.await_ready(READY_S)
+        first, one.port = one.pid, hung.port
+        assert one.check() is None, "once is not enough"
+        assert one.check() == f"the worker hangs and is killed; see {one.log}"
+        said: list[str | None] = []
+        wait_until(lambda: said.append(one.check()) or said[-1], 10, "its end")
+        assert "ended with -9 and starts again" in str(said[-1])
+        one.await_ready(READY_S)
+        assert one.pid != first
+    hung.stop()
 
 
 def test_topics_that_a_client_made_with_another_count_are_made_anew(stack: RunningStack) -> None:
