@@ -1,6 +1,7 @@
 """The field of a schedule: stack, crew and load, what watches them, and how long each fault took to be made good.
 
-A fault is made good when all that the broker had at its end is applied, and, if Triton was hit, ranked by Triton again.
+A fault is made good when all that the broker had at its end is applied, and something newer of every partition (or the
+death of a worker with nothing left to do would be made good at once), and, if Triton was hit, ranked by Triton again.
 """
 
 import asyncio
@@ -71,7 +72,9 @@ class Stopwatch(threading.Thread):
     def watch(self, strike: Strike) -> None:
         """Measure from now, which is the end of the fault."""
         ranked = self._ranked + 1 if strike.kind.startswith("triton") else 0
-        self._waiting.append((strike, time.monotonic(), self._field.load.ends, ranked))
+        ends = self._field.load.ends
+        goals = {p: ends.get(p, 0) + 1 for p in range(self._field.deployment.settings.partitions)}
+        self._waiting.append((strike, time.monotonic(), goals, ranked))
 
     def await_calm(self) -> None:
         """Return when every fault is made good, or it takes too long."""
