@@ -4,8 +4,8 @@ BIN := .venv/bin/python
 # Python compiles what is imported when it is; all of it beforehand takes as long as the rest of the installation.
 PIP := $(BIN) -m pip --disable-pip-version-check install --quiet --no-compile --constraint constraints.txt
 INPUTS := pyproject.toml constraints.txt
-# Tests wait more than they compute, so two files run side by side, in the order of the folders.
-BESIDE := -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
+# Tests wait more than they compute, so four files run side by side, in the order of the folders.
+BESIDE := -n 4 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check unit integration browser train bench chaos mutants clean

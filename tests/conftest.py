@@ -1,9 +1,11 @@
 """For all tests: Ctrl-C reaches the processes they start, those marked `alone` run while no other test does.
 
+As tests run side by side, each has one thread for its matrices: more of them only wait for each other.
 How long an example of Hypothesis takes says nothing: time is no promise of a test that others run beside.
 """
 
 import fcntl
+import os
 import signal
 from collections.abc import Generator
 from pathlib import Path
@@ -14,6 +16,7 @@ from hypothesis import HealthCheck, settings
 DOOR, ROOM = Path(__file__), Path(__file__).with_name("__init__.py")
 """Files of the checkout, to be locked: all processes of a run find the same."""
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # inherited from a shell's background job
     signal.signal(signal.SIGINT, signal.default_int_handler)
 settings.register_profile("beside others", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -7,8 +7,6 @@ import time
 from collections import Counter
 from pathlib import Path
 
-import pytest
-
 from streams.features.touch import unpack
 from streams.features.user import unpack_state
 from streams.settings import Settings
@@ -40,7 +38,6 @@ def test_a_second_worker_takes_half_and_nothing_is_lost(stack: RunningStack, tmp
             assert not owned[0] & owned[1]
 
 
-@pytest.mark.alone
 def test_a_killed_worker_is_replaced_within_the_budget(stack: RunningStack, tmp_path: Path) -> None:
     settings = own_settings(stack)
     with worker(settings, tmp_path) as first:
