@@ -231,6 +231,8 @@ class Worker:
                 elif exc is not None:
                     _end_at_once(exc)
             self._on_leaving(max((exc.exit_code for exc in failures), default=0))
+            # The sentence that ends the process comes last, and not at all if it is ended by force.
+            log.info("stopping", extra={"because": "; ".join(map(str, failures)) or "asked to"})
             await self._leave(tasks[:2], [*tasks[2:], starting])
             for failure in failures:
                 raise failure
@@ -246,7 +248,6 @@ class Worker:
             self._publisher.check()
 
     async def _leave(self, workers: list[asyncio.Task[Any]], others: list[asyncio.Task[Any]]) -> None:
-        log.info("stopping")
         self._processor.stop()
         self._cataloguer.stop()
         await asyncio.wait(workers, timeout=FINISH_S)
