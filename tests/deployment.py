@@ -37,7 +37,7 @@ class Deployment:
             "key_prefix": self.name,
             "kafka_group": self.name,
             "kafka_session_timeout_s": 6,
-            "kafka_fetch_max_wait_ms": 2,
+            "kafka_fetch_max_wait_ms": 20,  # each empty fetch costs worker and broker time that other tests need
             "partitions": 4,
         } | settings
         self.settings = Settings(**values)

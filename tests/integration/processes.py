@@ -40,7 +40,7 @@ def own_settings(stack: RunningStack, **overrides: Any) -> Settings:
         "kafka_group": prefix + "group",
         "partitions": PARTITIONS,
         "kafka_session_timeout_s": 6.0,
-        "kafka_fetch_max_wait_ms": 2,
+        "kafka_fetch_max_wait_ms": 20,  # each empty fetch costs worker and broker time that other tests need
     }
     settings = load_settings(None, **(values | overrides))
     create_topics(settings)
