@@ -74,7 +74,7 @@ def test_sigterm_commits_leaves_the_group_and_ends_with_0(stack: RunningStack, t
         one.await_ready()
         publish(settings, "events", clicks(5_000))
         one.process.send_signal(signal.SIGTERM)
-        assert one.process.wait(15) == 0
+        assert one.process.wait(10) == 0
     with worker(settings, tmp_path) as two:
         two.await_ready()
         await_applied(settings, 5_000)
