@@ -1,97 +1,70 @@
 """The one order of everything that is ranked: by score, ties by the items' digests, the same in every process.
 
-Quickselect, then quicksort of what is kept (Hoare, "Algorithm 65: Find" and "Algorithm 64: Quicksort", 1961), with the
-median of three as pivot and insertion sort for short runs; O(N + limit log limit).
+Quickselect (Hoare, "Algorithm 65: Find", 1961), then each place of what is kept by counting who comes before it;
+O(N + limit ** 2). No branch depends on the scores: a processor can't foresee it, and waits longer than it calculates.
 """
+
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streams.compiled import compiled
 
-_SHORT = 12
-"""Places of a run that insertion sort takes."""
-_STACK = 64
-"""Runs that may wait to be sorted: the shorter half goes first, so 2**_STACK scores would fit."""
+Number = TypeVar("Number", np.float64, np.uint64)
 
 
 @compiled
 def best(scores: NDArray[np.float64], digests: NDArray[np.uint64], limit: int) -> NDArray[np.int64]:
     """Return the places of the best `limit` of `scores` (N,), ties by `digests` (N,) ascending; in no useful order."""
-    order = np.arange(len(scores))
+    if limit >= len(scores):
+        return np.arange(len(scores))
     if limit <= 0:
-        return order[:0]
-    low, high = 0, len(scores) - 1
-    while limit <= high and high - low > _SHORT:
-        left, right = _split(order, low, high, scores, digests)
-        if limit - 1 <= left:
-            high = left
-        elif limit - 1 >= right:
-            low = right
-        else:
-            return order[:limit]
-    if limit <= high:
-        _insert(order, low, high, scores, digests)
-    return order[:limit]
+        return np.empty(0, np.int64)
+    least = _highest(scores, limit)
+    found = np.flatnonzero(scores >= least)
+    if len(found) > limit:
+        tied = found[scores[found] == least]
+        last = _highest(~digests[tied], limit - (len(found) - len(tied)))
+        found = found[(scores[found] > least) | (~digests[found] >= last)]
+    return found[:limit]
 
 
 @compiled
 def best_first(scores: NDArray[np.float64], digests: NDArray[np.uint64], limit: int) -> NDArray[np.int64]:
     """Return the places of the best `limit` of `scores` (N,), the highest first, ties by `digests` (N,) ascending."""
-    order = best(scores, digests, limit)
-    waiting = np.empty((_STACK, 2), np.int64)
-    waiting[0, 0], waiting[0, 1] = 0, len(order) - 1
-    size = 1
-    while size:
-        size -= 1
-        low, high = waiting[size]
-        while high - low > _SHORT:
-            left, right = _split(order, low, high, scores, digests)
-            if left - low > high - right:
-                waiting[size, 0], waiting[size, 1] = low, left
-                low = right
-            else:
-                waiting[size, 0], waiting[size, 1] = right, high
-                high = left
-            size += 1
-        _insert(order, low, high, scores, digests)
+    found = best(scores, digests, limit)
+    score, digest, order = scores[found], digests[found], np.empty_like(found)
+    for n in range(len(found)):
+        before = tied = 0
+        for m in range(len(found)):
+            before += score[m] > score[n]
+            tied += score[m] == score[n]
+        if tied > 1:
+            for m in range(len(found)):
+                first = (digest[m] < digest[n]) | ((digest[m] == digest[n]) & (m < n))
+                before += (score[m] == score[n]) & first
+        order[before] = found[n]
     return order
 
 
 @compiled
-def _before(a: int, b: int, scores: NDArray[np.float64], digests: NDArray[np.uint64]) -> bool:
-    return bool(scores[a] > scores[b] or (scores[a] == scores[b] and digests[a] < digests[b]))
-
-
-@compiled
-def _split(
-    order: NDArray[np.int64], low: int, high: int, scores: NDArray[np.float64], digests: NDArray[np.uint64]
-) -> tuple[int, int]:
-    """Part the run into what comes before a pivot and what comes after; return where the one ends, the other begins."""
-    middle = (low + high) >> 1
-    for a, b in ((low, middle), (low, high), (middle, high)):
-        if _before(order[b], order[a], scores, digests):
-            order[a], order[b] = order[b], order[a]
-    pivot = order[middle]
-    while low <= high:
-        while _before(order[low], pivot, scores, digests):
-            low += 1
-        while _before(pivot, order[high], scores, digests):
-            high -= 1
-        if low <= high:
-            order[low], order[high] = order[high], order[low]
-            low, high = low + 1, high - 1
-    return high, low
-
-
-@compiled
-def _insert(
-    order: NDArray[np.int64], low: int, high: int, scores: NDArray[np.float64], digests: NDArray[np.uint64]
-) -> None:
-    """Sort a short run."""
-    for at in range(low + 1, high + 1):
-        entry, place = order[at], at
-        while place > low and _before(entry, order[place - 1], scores, digests):
-            order[place] = order[place - 1]
-            place -= 1
-        order[place] = entry
+def _highest(numbers: NDArray[Number], nth: int) -> Number:
+    """Return the `nth` highest, from 1 on, of `numbers` (N,)."""
+    left, kept, size = numbers.copy(), np.empty_like(numbers), len(numbers)
+    while True:
+        a, b, c = left[0], left[size >> 1], left[size - 1]
+        pivot: Number = max(min(a, b), min(max(a, b), c))
+        above = below = 0
+        for n in range(size):
+            kept[above] = left[n]
+            above += left[n] > pivot
+        if nth > above:
+            for n in range(size):
+                kept[below] = left[n]
+                below += left[n] < pivot
+            if nth <= size - below:
+                return pivot
+            nth -= size - below
+        size = below if below else above
+        left, kept = kept, left
