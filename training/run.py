@@ -73,7 +73,7 @@ def learn(
     progress: Progress = lambda what, count: None,
     scalars: Scalars = lambda name, value, epoch: None,
 ) -> tuple[OnnxRanker, dict[str, Any], float]:
-    """Train and write `<out>/<version>/model.onnx`; return the ranker, what it learned from, and the fit's seconds.
+    """Train and write `<out>/<version>` (model, weights); return the ranker, what it learned from, the fit's seconds.
 
     `work` is where data sets are kept.
 
@@ -89,8 +89,8 @@ def learn(
         dataset, teacher = _taught(school, work / "taught")
     watch = Watch(lambda line: progress(line, None), scalars, dataset.folder / FIT_FOLDER)
     fitted = fit(dataset, recipe, watch)
-    save_student(fitted.student, work / STUDENT_FILE)
     export(fitted.student, out, version)
+    save_student(fitted.student, out / str(version) / STUDENT_FILE)
     learned = dataset.meta | teacher | {"best_epoch": fitted.best_epoch}
     learned["validation_ndcg"] = [round(value, 4) for value in fitted.validation_ndcg]
     return OnnxRanker(out, version), learned, fitted.seconds

@@ -32,7 +32,7 @@ def load_student(path: Path) -> Student:
         BadModel: it holds something else, or a student of another shape.
     """
     if not path.is_file():
-        raise Misuse(f"{path}: no such file: `streamrank train` leaves lists/{STUDENT_FILE} in its --work folder")
+        raise Misuse(f"{path}: no such file: `streamrank train` leaves {STUDENT_FILE} beside the model that it writes")
     student = Student()
     try:
         student.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))

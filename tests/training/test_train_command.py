@@ -48,7 +48,7 @@ def test_it_writes_a_version_with_its_manifest(log: Path, tmp_path: Path, capsys
     shown = capsys.readouterr()
     manifest = json.loads((out / "3" / "manifest.json").read_text())
     assert json.loads(told.read_text()).items() >= manifest.items()
-    assert sorted(path.name for path in (out / "3").iterdir()) == ["manifest.json", "model.onnx"]
+    assert sorted(path.name for path in (out / "3").iterdir()) == ["manifest.json", "model.onnx", STUDENT_FILE]
     assert [path.name for path in out.iterdir()] == ["3"]
     assert manifest["model"] == OnnxRanker(out, 3).model
     assert manifest["golden"] == golden(out, 3)
@@ -177,7 +177,7 @@ def test_distill_trains_a_teacher_and_says_who_it_was(
     assert manifest["data"]["teacher"]["name"] == "student"
     assert 0 < manifest["data"]["teacher"]["validation_ndcg"] <= 1
     assert "judged" in capsys.readouterr().err
-    assert load_student(tmp_path / "work" / "lists" / STUDENT_FILE)
+    assert load_student(out / "1" / STUDENT_FILE)
 
 
 def test_every_teacher_has_a_name_for_the_command() -> None:
