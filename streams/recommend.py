@@ -155,7 +155,7 @@ class Recommender:
             inputs.seeds[row, : len(found.seeds)] = found.seeds
             inputs.item_ids[row, :size] = self.catalogue.hashed[found.items]
             inputs.history_ids[row] = history_ids(one.history, self.catalogue)
-            inputs.item_codes[row, :size] = self.catalogue.semantic[found.items]
+            inputs.item_codes[row, :size] = self.catalogue.semantic.take(found.items, 0)
             inputs.history_codes[row] = history_codes(one.history, self.catalogue)
         return inputs
 

@@ -80,7 +80,7 @@ def history_codes(history: History, catalogue: Catalogue) -> NDArray[np.int32]:
     """Return the semantic codes of the latest items, shape (HISTORY, C), padded with 0."""
     codes = np.zeros((HISTORY, CODE_LEVELS), np.int32)
     latest = history.items[:HISTORY]
-    codes[: len(latest)] = catalogue.semantic[latest]
+    codes[: len(latest)] = catalogue.semantic.take(latest, 0)
     return codes
 
 

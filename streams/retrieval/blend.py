@@ -105,7 +105,7 @@ class Retriever:
             goes_with.items, goes_with.place, goes_with.sizes, goes_with.score, goes_with.rows, chosen, self.slots
         )
         log_popular = popularity.logs("popular", size)[chosen]
-        borrow(asked.catalogue.semantic[chosen], log_popular, pairs, counts)
+        borrow(asked.catalogue.semantic.take(chosen, 0), log_popular, pairs, counts)
         return Candidates(
             items=chosen,
             sources=sources,

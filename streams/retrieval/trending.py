@@ -21,7 +21,7 @@ def favourite_categories(asked: Asked) -> list[int]:
     """Return the category codes of the seeds (or of all the user's items), the most frequent first."""
     about = asked.seeds if asked.request.kind != "for_you" else asked.history.items
     catalogue = asked.catalogue
-    favourites: list[int] = _most_frequent(catalogue.category[about, LEVEL], catalogue.code_digests).tolist()
+    favourites: list[int] = _most_frequent(catalogue.category[:, LEVEL].take(about), catalogue.code_digests).tolist()
     return favourites
 
 
