@@ -41,6 +41,8 @@ def decode(decoder: msgspec.json.Decoder[T], raw: bytes) -> T:
     if len(raw) > MAX_MESSAGE_BYTES:
         raise BadEvent(f"message of {len(raw)} bytes is over the limit of {MAX_MESSAGE_BYTES}")
     try:
+        if not raw.isascii():
+            raw.decode()  # in fields that it doesn't know msgspec lets everything pass
         return decoder.decode(raw)
     except msgspec.ValidationError as exc:
         match = _PATH.match(str(exc))

@@ -71,6 +71,7 @@ BAD = {
     "cut off": (wire("view", item_id="a")[:-1], "$"),
     "two values": (wire("view", item_id="a") * 2, "$"),
     "not UTF-8": (b'{"type":"view","user_id":"u1","item_id":"\xff\xfe"}', "$"),
+    "not UTF-8 where nobody looks": (b'{"type":"view","user_id":"u1","item_id":"a","more":"\xff\xfe"}', "$"),
     "half a surrogate pair": (b'{"type":"view","user_id":"\\ud800","item_id":"a"}', "$"),
     "too large": (wire("review", item_id="a", text="x", pad="y" * MAX_MESSAGE_BYTES), "$"),
     "too deep": (b'{"type":"view","x":' + b"[" * 50_000, "$"),
