@@ -1,4 +1,4 @@
-"""For all tests: Ctrl-C reaches the processes they start, those marked `alone` run while no other test does.
+"""For all tests: signals reach the processes they start, those marked `alone` run while no other test does.
 
 As tests run side by side, each has one thread for its matrices: more of them only wait for each other.
 How long an example of Hypothesis takes says nothing: time is no promise of a test that others run beside.
@@ -19,6 +19,8 @@ DOOR, ROOM = Path(__file__), Path(__file__).with_name("__init__.py")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # inherited from a shell's background job
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # inherited from nohup
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 settings.register_profile("beside others", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("beside others")
 
