@@ -63,4 +63,6 @@ clean: ## Remove the environment and everything that runs left behind
 .venv/dev-installed: .venv/created $(INPUTS)
 	@echo "Installing Streamrank with everything its tests and training need into .venv (once, a few minutes)"
 	$(PIP) --editable '.[demo,evaluate,train,dev]'
+	@# What numba compiles is compiled once, not by every process of the tests' first minute.
+	$(BIN) -c 'from streams.rehearsal import rehearse; rehearse()'
 	@touch $@ .venv/demo-installed

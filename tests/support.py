@@ -18,7 +18,7 @@ from inference.tensors import FEATURES, HEADS, MAX_ID, RANKER_INPUTS, RANKER_OUT
 from inference.verify import golden
 from streams.store.base import Change
 
-POLL_S = 0.02
+POLL_S = 0.1
 
 
 def wait_until(condition: Callable[[], object], timeout_s: float = 10.0, what: str = "the condition") -> None:
