@@ -23,9 +23,9 @@ from streams.embedded.stack import Addresses
 from streams.errors import StackFailed
 
 HISTORY_EVENTS = 20_000
-CLICKS, BURSTS = 200, 20
+CLICKS, BURSTS = 200, 8
 BURST_USERS = 50
-"""So many users click the new item at once."""
+"""So many users click the new item at once. More bursts than a slate has places would crowd each other out."""
 SAME_USER_MS, OTHERS_MS = 15.0, 2_000.0
 ASK_EVERY_S = 0.05
 """How often somebody who didn't click asks for a slate."""
