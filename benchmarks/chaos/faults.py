@@ -6,6 +6,7 @@ Clocks of processes are left alone (that would need a preloaded library): a cloc
 import contextlib
 import os
 import random
+import resource
 import shutil
 import signal
 import time
@@ -16,6 +17,7 @@ from benchmarks.chaos.field import Field
 from benchmarks.chaos.proxy import Proxy
 from benchmarks.chaos.rollout import SECOND, insist
 from streams.contracts.topics import RECOMMENDATIONS
+from streams.embedded.process import group
 
 HOUR_MS = 3_600_000
 DISK_FULL = "disk full"
@@ -187,6 +189,23 @@ def _disk_full(at: Field, rng: random.Random) -> str:
     time.sleep(rng.uniform(1, 4))
     filler.unlink()
     return "run folder"
+
+
+@fault("triton: out of memory")
+def _out_of_memory(at: Field, rng: random.Random) -> str:
+    """Refuse the server and its models' processes any more memory than they hold."""
+    limits = {pid: resource.prlimit(pid, resource.RLIMIT_AS) for pid in group(at.stack.pids["triton"])}
+    for pid, (_, hard) in limits.items():
+        _limit_memory(pid, (1, hard))
+    time.sleep(rng.uniform(1, 4))
+    for pid, limit in limits.items():
+        _limit_memory(pid, limit)
+    return "triton"
+
+
+def _limit_memory(pid: int, limit: tuple[int, int]) -> None:
+    with contextlib.suppress(ProcessLookupError):  # it ended over it
+        resource.prlimit(pid, resource.RLIMIT_AS, limit)
 
 
 @fault(ROLLED_BACK)

@@ -121,7 +121,7 @@ def _under_fire(field: Field, plan: Plan, beside: Callable[[Field], AbstractCont
     found = asyncio.run(verdict(field.deployment.settings))
     found.broken += [*field.crew.failures, *field.load.failures]
     found.expect(
-        settled, f"not all was applied {RECOVER_S:g} s after the last fault: {watch.applied} of {field.load.ends}"
+        settled, f"nothing was applied for {RECOVER_S:g} s, and not all is: {watch.applied} of {field.load.ends}"
     )
     late = [strike.kind for strike in field.strikes if strike.recovered_s is None]
     found.expect(not late, f"not made good in {RECOVER_S:g} s: {', '.join(late)}")
@@ -143,12 +143,14 @@ def _strikes(field: Field, plan: Plan, watch: Stopwatch) -> Iterator[Strike]:
 
 
 def _settled(field: Field, watch: Stopwatch) -> bool:
-    """Wait until all of the log is applied and no history is on its way between partitions."""
-    deadline_s = time.monotonic() + RECOVER_S
+    """Wait until all of the log is applied and no history is on its way; False if nothing moves for RECOVER_S."""
+    moved_s = time.monotonic()
     before: dict[int, int] = {}
-    while time.monotonic() < deadline_s:
+    while time.monotonic() < moved_s + RECOVER_S:
         ends, now = field.load.ends, watch.applied
-        if now == before and all(now.get(p, 0) >= end for p, end in ends.items()):
+        if now != before:
+            moved_s = time.monotonic()
+        elif all(now.get(p, 0) >= end for p, end in ends.items()):
             return True
         before = now
         time.sleep(SETTLED_S)

@@ -1,6 +1,6 @@
 """The verdict on a schedule: what Redis and the topics hold, compared with the reference, user by user."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -74,9 +74,9 @@ async def verdict(settings: Settings) -> Verdict:
         stored = await store.positions(range(settings.partitions))
         ends = {p: at.offset + 1 if at else 0 for p, at in stored.items()}
         events = list(read(settings, EVENTS))
-        for record in events:
-            if record.offset >= ends[record.partition] and not _is_tick(record):
-                found.broken.append(f"events-{record.partition} at {record.offset} was never applied")
+        left = Counter(r.partition for r in events if r.offset >= ends[r.partition] and not _is_tick(r))
+        for partition, number in sorted(left.items()):
+            found.broken.append(f"events-{partition}: {number} from {ends[partition]} on were never applied")
         applied = (record for record in events if record.offset < ends[record.partition])
         expected = await reference(settings, applied, read(settings, ITEMS))
         stats = await store.stats(range(settings.partitions))
