@@ -1,8 +1,8 @@
-"""The operator of `benchmarks/swap.py`, in a process of its own: `swapper.py SETTINGS FOLDER SWAPS`.
+"""The operator of `benchmarks/swap.py`, in a process of its own: `swapper.py SETTINGS FOLDER SWAPS PAUSE_S`.
 
 Publishes the versions in FOLDER, promotes the last two, and says so; then, at a word, promotes one after the other,
-SWAPS times, and prints a line of JSON for each. A version that comes round again is loaded anew: its files lay
-on the shelf.
+SWAPS times, PAUSE_S after each, and prints a line of JSON for each. A version that comes round again is loaded anew:
+its files lay on the shelf.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from streams.settings import load_settings
 from streams.store.connection import connect
 
 
-async def work(config: Path, folder: Path, swaps: int) -> None:
+async def work(config: Path, folder: Path, swaps: int, pause_s: float) -> None:
     """Publish, wait for the word, then swap."""
     os.nice(10)  # as the command does
     settings = load_settings(config)
@@ -35,9 +35,10 @@ async def work(config: Path, folder: Path, swaps: int) -> None:
     _say({"published": versions(folder)})
     sys.stdin.readline()
     for version in islice(cycle(versions(folder)), swaps):
-        began = time.perf_counter()
+        began_s = time.perf_counter()  # of one clock with the benchmark's
         await desk.promote(version)
-        _say({"version": version, "seconds": round(time.perf_counter() - began, 3)})
+        _say({"version": version, "began_s": began_s, "ended_s": time.perf_counter()})
+        await asyncio.sleep(pause_s)
     await redis.close()
 
 
@@ -46,4 +47,4 @@ def _say(what: dict[str, object]) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(work(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])))
+    asyncio.run(work(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])))

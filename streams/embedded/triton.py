@@ -147,4 +147,6 @@ def _environment(home: Path) -> dict[str, str]:
         # glibc keeps what a load freed, in an arena a thread: few of them, and given back, memory stays where it was.
         "MALLOC_ARENA_MAX": "2",
         "MALLOC_TRIM_THRESHOLD_": "131072",
+        # Threads that no version uses: numpy starts one a core, which spin while they wait.
+        "OPENBLAS_NUM_THREADS": "1",
     }
