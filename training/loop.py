@@ -119,6 +119,7 @@ class _Loop:
             progress(f"epoch {self.epoch} of {self.course.epochs}: loss {value:.4f}{told}")
         if self.best:
             restore(self.bare, self.best, "the best epoch")
+        self.optimizer.zero_grad(set_to_none=True)
         self.bare.eval()
         best = int(np.argmax(self.history)) + 1 if self.history else self.epoch
         return Ran(best, tuple(self.history))
@@ -151,7 +152,9 @@ class _Loop:
             last = place == len(parts) - 1
             with contextlib.nullcontext() if last else self.accelerator.no_sync(self.model):
                 total += self._part(part, len(part) / len(rows), number, place)
-        nn.utils.clip_grad_norm_(self.bare.parameters(), self.course.clip)
+        # Of what learns alone: what doesn't may hold gradients of an earlier run.
+        learns = [p for group in self.optimizer.param_groups for p in group["params"]]
+        nn.utils.clip_grad_norm_(learns, self.course.clip)
         self.optimizer.step()
         return total
 

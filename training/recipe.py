@@ -81,7 +81,7 @@ class Distillation:
     A higher temperature makes more of what the teacher thinks of candidates that it ranks low.
     """
 
-    teacher: Literal["ensemble", "sequence", "slices", "student"] = "ensemble"
+    teacher: Literal["ensemble", "language", "sequence", "slices", "student"] = "ensemble"
     alpha: Share = 0.0
     temperature: Annotated[float, Meta(gt=0, le=100)] = 2.0
 
@@ -104,6 +104,23 @@ class Teaching:
 
 
 @dataclass(frozen=True, slots=True)
+class Reading:
+    """How the language teacher learns: the words of the catalogue first, then to judge `candidates` of each list.
+
+    `model` is a folder of transformers, the packaged all-MiniLM-L6-v2 if empty. `ensemble`: an ensemble has it, too.
+    """
+
+    model: str = ""
+    ensemble: bool = False
+    masked_epochs: Annotated[int, Meta(ge=0, le=1_000_000)] = 1
+    tuning: Literal["full", "lora", "frozen"] = "lora"
+    candidates: Annotated[int, Meta(ge=2, le=1_000)] = 16
+    epochs: Count = 1
+    batch_rows: Count = 16
+    learning_rate: Rate = 3e-4
+
+
+@dataclass(frozen=True, slots=True)
 class Recipe:
     """The tree. The seed is that of all draws."""
 
@@ -114,6 +131,7 @@ class Recipe:
     fit: Fit = field(default_factory=Fit)
     distillation: Distillation = field(default_factory=Distillation)
     teaching: Teaching = field(default_factory=Teaching)
+    reading: Reading = field(default_factory=Reading)
 
 
 def read_recipe(overrides: Sequence[str] = (), file: Path | None = None, *, seed: int = 1) -> Recipe:

@@ -85,7 +85,7 @@ def learn(
     dataset = build(lesson, work, job.settings, recipe, processes=job.asked.processes, progress=progress)
     teacher: dict[str, Any] = {}
     if recipe.distillation.alpha:
-        school = School(dataset, _signals(lesson, recipe), recipe, lambda line: progress(line, None))
+        school = School(dataset, _signals(lesson, recipe), lesson.items, recipe, lambda line: progress(line, None))
         dataset, teacher = _taught(school, work / "taught")
     watch = Watch(lambda line: progress(line, None), scalars, dataset.folder / FIT_FOLDER)
     fitted = fit(dataset, recipe, watch)

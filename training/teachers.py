@@ -4,29 +4,42 @@ None knows the answer of a list by its sequences: it learned only those of befor
 TEACHERS, and its name in `recipe.py` and `streams/commands/distilling.py`.
 """
 
+import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final
 
+from streams.contracts.items import Item
+from streams.errors import Misuse
 from streams.evaluation.base import Signal
+from streams.features.text import item_text
+from training.cross_teacher import CrossRecipe, train_cross_encoder
 from training.dataset import Dataset
 from training.fit import fit_early
+from training.language import load_language
+from training.loop import Course
+from training.mlm import pretrain_language
 from training.phases import Watch
 from training.recipe import Distillation, Recipe
 from training.sequence_slices import SliceRecipe, cuts_of, train_slices
 from training.sequence_teacher import SequenceRecipe, train_sequences
 from training.splits import VALIDATION
 from training.teacher import Ensemble, StudentTeacher, Teacher, fit_ensemble
+from training.text import Texts
 
 Progress = Callable[[str], None]
+READING_FOLDER: Final = "reading"
+"""Checkpoints of the language teacher, in the data set's folder."""
 
 
 @dataclass(frozen=True, slots=True)
 class School:
-    """What a teacher is made from and how: lists, `signals`, which gives those of the log anew each time, a recipe."""
+    """What a teacher is made from and how; `signals` and `items` give those of the log anew each time."""
 
     dataset: Dataset
     signals: Callable[[], Iterable[Signal]]
+    items: Callable[[], Iterable[Item]]
     recipe: Recipe
     progress: Progress = lambda line: None
 
@@ -51,9 +64,41 @@ def slices(school: School) -> Teacher:
     return train_slices(school.signals, cuts_of(school.dataset, teaching.slices), plan, progress=school.progress)
 
 
+def language(school: School) -> Teacher:
+    """Return a language model that reads the words of a user's history and of a candidate together.
+
+    What is cut off goes on, as the fit does.
+
+    Raises:
+        Misuse: no item has a text, or as `load_language`.
+        BadModel: as `load_language`, or the folder's checkpoint is of something else.
+    """
+    reading, seed = school.recipe.reading, school.recipe.seed
+    catalogue = list(school.items())
+    texts = [item_text(item) for item in catalogue]
+    if not any(texts):
+        raise Misuse("the language teacher has nothing to read: no item of the catalogue has a text")
+    model = load_language(Path(reading.model) if reading.model else None)
+    folder = school.dataset.folder / READING_FOLDER
+    if reading.masked_epochs:
+        course = Course(seed=seed, epochs=reading.masked_epochs)
+        pretrain_language(model, texts, course, folder=folder / "words", progress=school.progress)
+    course = replace(
+        CrossRecipe().course, seed=seed, epochs=reading.epochs, batch_rows=reading.batch_rows,
+        learning_rate=reading.learning_rate,
+    )  # fmt: skip
+    plan = CrossRecipe(tuning=reading.tuning, candidates=reading.candidates, course=course)
+    teacher, _ = train_cross_encoder(
+        school.dataset, Texts(catalogue), model, plan, folder=folder / "pairs", progress=school.progress
+    )
+    shutil.rmtree(folder)
+    return teacher
+
+
 def ensemble(school: School) -> Ensemble:
-    """Return pupil and slices, weighted by what they are worth on the validation lists."""
-    members = [make(school) for make in (pupil, slices)]
+    """Return pupil, slices, and language if the recipe says so, weighted by their worth on the validation lists."""
+    makers = (pupil, slices, language) if school.recipe.reading.ensemble else (pupil, slices)
+    members = [make(school) for make in makers]
     lists = school.dataset.whole(VALIDATION)
     made = fit_ensemble(members, [member.logits(lists) for member in members], lists)
     weights = ", ".join(f"{one.name} {weight:.2f}" for one, weight in zip(members, made.weights, strict=True))
@@ -63,6 +108,7 @@ def ensemble(school: School) -> Ensemble:
 
 TEACHERS: Final[dict[str, Callable[[School], Teacher]]] = {
     "ensemble": ensemble,
+    "language": language,
     "sequence": sequence,
     "slices": slices,
     "student": pupil,

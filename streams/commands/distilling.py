@@ -7,7 +7,7 @@ import click
 from streams.commands.training import trained, training_options
 from streams.settings import Settings
 
-TEACHERS = ("ensemble", "sequence", "slices", "student")
+TEACHERS = ("ensemble", "language", "sequence", "slices", "student")
 ALPHA = 0.5
 """How much the student listens to its teacher, unless the recipe says otherwise."""
 

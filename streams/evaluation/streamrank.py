@@ -30,8 +30,8 @@ from streams.settings import Settings
 from streams.simulate import load_items, offline_pipeline, offline_settings
 from streams.store.memory import MemoryStore
 
-BATCH_EVENTS = 500
-"""Events between two commits, unless a case comes."""
+BATCH_EVENTS = 5_000
+"""Events between two commits, unless a case comes: states and rows that many of them change are written once."""
 PARTITION = 0
 _AS_SIGNAL: dict[str, Any] = {"view": ev.View, "cart": ev.Cart, "purchase": ev.Purchase}
 """What an unlearned item becomes, by the kind of the case; a click for all others."""

@@ -197,7 +197,7 @@ def test_no_teacher_knows_the_answers_of_the_first_lists(name: str, dataset: Dat
         later[start + early : end] = later[start + early : end][::-1]
     other = replace(dataset, sequences=replace(dataset.sequences, items=later))
     one, two = (
-        TEACHERS[name](School(data, lambda ms=ms: signals(log, ms), RECIPE)).logits(first)  # type: ignore[misc]
+        TEACHERS[name](School(data, lambda ms=ms: signals(log, ms), tuple, RECIPE)).logits(first)  # type: ignore[misc]
         for data, ms in ((dataset, None), (other, begin_ms))
     )
     assert np.array_equal(one, two)
@@ -205,7 +205,7 @@ def test_no_teacher_knows_the_answers_of_the_first_lists(name: str, dataset: Dat
 
 def test_an_ensemble_listens_to_its_members(dataset: Dataset, log: Path) -> None:
     lists, told = dataset.whole("validation"), list[str]()
-    made = TEACHERS["ensemble"](School(dataset, lambda: signals(log), RECIPE, told.append))
+    made = TEACHERS["ensemble"](School(dataset, lambda: signals(log), tuple, RECIPE, told.append))
     assert isinstance(made, Ensemble)
     assert [one.name for one in made.members] == ["student", "sequence"]
     assert any(line.startswith("ensemble: student ") for line in told)
