@@ -105,6 +105,7 @@ def test_the_command_takes_it(log: Path, tmp_path: Path) -> None:
     out, how = tmp_path / "ranker", reading(tmp_path)
     words = ["distill", "--teacher", "language", "--log", log, "--out", out, "--work", tmp_path / "work", *QUICK]
     words += [f"reading.model={how.model}", "reading.candidates=2", "reading.masked_epochs=0"]
+    words += ["limits.train=40", "limits.validation=12"]
     assert streamrank([str(word) for word in [*words, "--split", SPLIT_MS]]) in (0, 1)
     manifest = json.loads((out / "1" / "manifest.json").read_text())
     assert manifest["data"]["teacher"]["name"] == "language"
