@@ -168,6 +168,7 @@ class _Seen:
     slates: list[_Slate] = field(default_factory=list)
     asked: int = 0
     swap_s: list[float] = field(default_factory=list)
+    swaps_alone: int = 0
     memory: list[tuple[float, float]] = field(default_factory=list)
 
 
@@ -215,12 +216,18 @@ def _swap_alone(seen: _Seen, operator: Operator, memory: Memory) -> None:
     operator.await_published()
     operator.start()
     operator.ended.wait()
+    seen.swaps_alone = len(operator.swaps)
     time.sleep(IDLE_S)
     seen.memory.append(memory.mib())
 
 
 def _section(seen: _Seen, command: str, swaps: int) -> Section:
     section = Section(f"{swaps} swaps of the ranker at {RATE} requests/s", command)
+    for swapped, where in ((len(seen.swap_s), "under load"), (seen.swaps_alone, "without a load")):
+        if swapped < swaps:
+            section.broken.append(f"{swaps - swapped} of {swaps} swaps {where} failed")
+    if not seen.swap_s:
+        return section
     p99_before = 0.0
     for phase, unsorted in seen.times.items():
         times = sorted(unsorted)
@@ -240,8 +247,6 @@ def _section(seen: _Seen, command: str, swaps: int) -> Section:
         section.add(
             f"{name}, after as many again", mib[2], "MiB", note=f"{(mib[2] - mib[1]) * 1024 / swaps:+.1f} KiB a swap"
         )
-    if len(seen.swap_s) < swaps:
-        section.broken.append(f"{swaps - len(seen.swap_s)} of {swaps} swaps failed")
     return section
 
 

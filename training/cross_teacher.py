@@ -20,7 +20,7 @@ from training.checkpoints import digest
 from training.cross_encoder import CrossEncoder
 from training.cross_task import Reader, WantedAmong, Weighed
 from training.dataset import Dataset
-from training.language import Language, vocabulary
+from training.language import Language, vocabulary, weights
 from training.lists import Lists, part
 from training.loop import Course, Progress, Ran, run
 from training.multitask import MultiTask, Weighting
@@ -101,6 +101,7 @@ def train_cross_encoder(
     _look_over(model, train)
     labelled = int(model.head.labelled)
     balance = MultiTask(recipe.weighting, recipe.head_weights, labelled, recipe.listwise)
+    begun = weights(model.model)
     tune(model.model, recipe.tuning)
     order = np.random.default_rng(recipe.course.seed).permutation(len(validation))
     judges = part(validation, np.sort(order[: recipe.judged_lists]))
@@ -110,6 +111,7 @@ def train_cross_encoder(
     )  # fmt: skip
     made_by = {name: value for name, value in asdict(recipe).items() if name != "course"} | {
         "vocabulary": vocabulary(language.tokenizer),
+        "weights": begun,
         "data": digest((train.item_ids.tobytes(), train.depth.tobytes())),
     }
     ran = run(Weighed(model, balance), task, recipe.course, folder=folder, made_by=made_by, progress=progress)

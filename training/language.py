@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from streams.errors import BadModel, Misuse
+from training.checkpoints import digest
 from training.staged import staged_folder
 
 VOCABULARY_FILE = "vocabulary.sha256"
@@ -79,6 +80,11 @@ def load_language(path: Path | None = None) -> Language:
         model.pooler = None  # nobody reads it, and several processes can't train what isn't used
     check_vocabulary(folder, tokenizer, int(model.config.vocab_size))
     return Language(model.eval(), tokenizer)
+
+
+def weights(model: Any) -> str:
+    """Return a hash of a model's weights: what goes on from a checkpoint must have begun as the same model."""
+    return digest(value.cpu().numpy().tobytes() for value in model.state_dict().values())
 
 
 def vocabulary(tokenizer: Any) -> str:

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from streams.errors import Misuse
 from training.checkpoints import digest
-from training.language import Language, vocabulary
+from training.language import Language, vocabulary, weights
 from training.loop import Course, Progress, Ran, Rows, run
 
 SHARE = 0.15
@@ -119,6 +119,7 @@ def pretrain_language(
     task = MaskedWords(language, different, course.seed)
     made_by = {
         "vocabulary": vocabulary(language.tokenizer),
+        "weights": weights(language.model),
         "data": digest(text.encode() for text in different),
     }
     return run(MaskedLanguage(language), task, course, folder=folder, made_by=made_by, progress=progress)

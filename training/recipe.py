@@ -154,7 +154,8 @@ def read_recipe(overrides: Sequence[str] = (), file: Path | None = None, *, seed
 def as_overrides(recipe: Recipe) -> list[str]:
     """Return what differs from the defaults as `key=value`."""
     defaults = dict(flat(Recipe()))
-    return [f"{key}={value}" for key, value in flat(recipe) if value != defaults[key]]
+    changed = ((key, value) for key, value in flat(recipe) if value != defaults[key])
+    return [f"{key}={str(value).lower() if isinstance(value, bool) else value}" for key, value in changed]
 
 
 def with_values(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:

@@ -6,6 +6,7 @@ streamrank train --log runs/complete-journey --split 2017-11-01T00:00Z --min-cou
 What is learned from is what the protocol teaches, so what it predicts afterwards was never seen.
 """
 
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +34,7 @@ from training.search import search
 from training.splits import VALIDATION
 from training.student_file import STUDENT_FILE, save_student
 from training.teacher import judged
-from training.teachers import TEACHERS, School
+from training.teachers import READING_FOLDER, TEACHERS, School
 
 Progress = Callable[[str, int | None], None]
 """Told what is going on, and where there is a count, how far it is."""
@@ -83,12 +84,14 @@ def learn(
     """
     lesson = Lesson(job.log, job.protocol, job.chosen)
     dataset = build(lesson, work, job.settings, recipe, processes=job.asked.processes, progress=progress)
+    read_from = dataset.folder / READING_FOLDER
     teacher: dict[str, Any] = {}
     if recipe.distillation.alpha:
         school = School(dataset, _signals(lesson, recipe), lesson.items, recipe, lambda line: progress(line, None))
         dataset, teacher = _taught(school, work / "taught")
     watch = Watch(lambda line: progress(line, None), scalars, dataset.folder / FIT_FOLDER)
     fitted = fit(dataset, recipe, watch)
+    shutil.rmtree(read_from, ignore_errors=True)
     export(fitted.student, out, version)
     save_student(fitted.student, out / str(version) / STUDENT_FILE)
     learned = dataset.meta | teacher | {"best_epoch": fitted.best_epoch}

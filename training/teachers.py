@@ -4,7 +4,6 @@ None knows the answer of a list by its sequences: it learned only those of befor
 TEACHERS, and its name in `recipe.py` and `streams/commands/distilling.py`.
 """
 
-import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -67,7 +66,7 @@ def slices(school: School) -> Teacher:
 def language(school: School) -> Teacher:
     """Return a language model that reads the words of a user's history and of a candidate together.
 
-    What is cut off goes on, as the fit does.
+    Its training goes on where it was cut off, from READING_FOLDER, which stays until a student has learned.
 
     Raises:
         Misuse: no item has a text, or as `load_language`.
@@ -88,16 +87,14 @@ def language(school: School) -> Teacher:
         learning_rate=reading.learning_rate,
     )  # fmt: skip
     plan = CrossRecipe(tuning=reading.tuning, candidates=reading.candidates, course=course)
-    teacher, _ = train_cross_encoder(
+    return train_cross_encoder(
         school.dataset, Texts(catalogue), model, plan, folder=folder / "pairs", progress=school.progress
-    )
-    shutil.rmtree(folder)
-    return teacher
+    )[0]
 
 
 def ensemble(school: School) -> Ensemble:
     """Return pupil, slices, and language if the recipe says so, weighted by their worth on the validation lists."""
-    makers = (pupil, slices, language) if school.recipe.reading.ensemble else (pupil, slices)
+    makers = (language, pupil, slices) if school.recipe.reading.ensemble else (pupil, slices)
     members = [make(school) for make in makers]
     lists = school.dataset.whole(VALIDATION)
     made = fit_ensemble(members, [member.logits(lists) for member in members], lists)

@@ -194,18 +194,16 @@ def _disk_full(at: Field, rng: random.Random) -> str:
 @fault("triton: out of memory")
 def _out_of_memory(at: Field, rng: random.Random) -> str:
     """Refuse the server and its models' processes any more memory than they hold."""
-    limits = {pid: resource.prlimit(pid, resource.RLIMIT_AS) for pid in group(at.stack.pids["triton"])}
-    for pid, (_, hard) in limits.items():
-        _limit_memory(pid, (1, hard))
+    limits: dict[int, tuple[int, int]] = {}
+    for pid in group(at.stack.pids["triton"]):
+        with contextlib.suppress(ProcessLookupError):  # that of an unloaded version has just ended
+            limits[pid] = resource.prlimit(pid, resource.RLIMIT_AS)
+            resource.prlimit(pid, resource.RLIMIT_AS, (1, limits[pid][1]))
     time.sleep(rng.uniform(1, 4))
     for pid, limit in limits.items():
-        _limit_memory(pid, limit)
-    return "triton"
-
-
-def _limit_memory(pid: int, limit: tuple[int, int]) -> None:
-    with contextlib.suppress(ProcessLookupError):  # it ended over it
-        resource.prlimit(pid, resource.RLIMIT_AS, limit)
+        with contextlib.suppress(ProcessLookupError):  # it ended over it
+            resource.prlimit(pid, resource.RLIMIT_AS, limit)
+    return "triton" if limits else "triton, which was away"
 
 
 @fault(ROLLED_BACK)

@@ -1,6 +1,7 @@
 """The language model as a teacher by name: it reads the catalogue, goes on where it was cut off, joins an ensemble."""
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from streams.contracts.items import Item
-from streams.errors import Misuse
+from streams.errors import BadModel, Misuse
 from streams.evaluation.log import Log
 from tests.training.conftest import RECIPE
 from tests.training.languages import saved
@@ -42,7 +43,7 @@ def school(dataset: Dataset, log: Path, how: Reading, progress: Callable[[str], 
     return School(dataset, lambda: signals(log), Log(log).items, replace(RECIPE, reading=how), progress)
 
 
-def test_it_judges_by_words_and_leaves_no_checkpoint(small: Dataset, log: Path, tmp_path: Path) -> None:
+def test_it_judges_by_words(small: Dataset, log: Path, tmp_path: Path) -> None:
     lists = small.whole("validation")
     teacher = TEACHERS["language"](school(small, log, reading(tmp_path)))
     said = teacher.logits(lists)
@@ -50,43 +51,63 @@ def test_it_judges_by_words_and_leaves_no_checkpoint(small: Dataset, log: Path, 
     assert np.isfinite(said).all()
     others = replace(lists, item_ids=np.roll(lists.item_ids, 1))  # other words, the same features
     assert not np.array_equal(said, teacher.logits(others))
-    assert not (small.folder / READING_FOLDER).exists()
 
 
 def test_masked_words_before_change_what_it_thinks(small: Dataset, log: Path, tmp_path: Path) -> None:
     lists = small.whole("validation")
-    with_words, without = (
-        TEACHERS["language"](school(small, log, reading(tmp_path, masked_epochs=epochs))).logits(lists)
-        for epochs in (1, 0)
-    )
+    with_words = TEACHERS["language"](school(small, log, reading(tmp_path, masked_epochs=1))).logits(lists)
+    shutil.rmtree(small.folder / READING_FOLDER)
+    without = TEACHERS["language"](school(small, log, reading(tmp_path, masked_epochs=0))).logits(lists)
     assert not np.array_equal(with_words, without)
 
 
-@pytest.mark.parametrize("cut", ["epoch 1 of 2", "epoch 2 of 2"])
-def test_what_was_cut_off_goes_on_and_ends_the_same(cut: str, small: Dataset, log: Path, tmp_path: Path) -> None:
-    how = reading(tmp_path, epochs=2, masked_epochs=2)
-    lists, told = small.whole("validation"), list[str]()
+def cut_off(dataset: Dataset, log: Path, how: Reading, epochs: int) -> None:
+    """Learn so many epochs of words and pairs, and no more."""
+    told = list[str]()
 
     def stop(line: str) -> None:
-        if line.startswith(cut) and len(told) >= 2:  # beyond the words, within the pairs
-            raise KeyboardInterrupt
         told.append(line)
+        if len(told) == epochs:
+            raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        TEACHERS["language"](school(small, log, how, stop))
-    assert (small.folder / READING_FOLDER).is_dir()
+        TEACHERS["language"](school(dataset, log, how, stop))
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3])
+def test_what_was_cut_off_goes_on_and_ends_the_same(epochs: int, small: Dataset, log: Path, tmp_path: Path) -> None:
+    """Two epochs of words, two of pairs."""
+    how = reading(tmp_path, epochs=2, masked_epochs=2)
+    lists = small.whole("validation")
+    cut_off(small, log, how, epochs)
     again = list[str]()
     resumed = TEACHERS["language"](school(small, log, how, again.append)).logits(lists)
-    assert len(again) < 4
+    assert len(again) == 4 - epochs
+    shutil.rmtree(small.folder / READING_FOLDER)
     whole = TEACHERS["language"](school(small, log, how)).logits(lists)
     assert np.array_equal(resumed, whole)
+
+
+def test_a_checkpoint_of_another_model_is_refused(small: Dataset, log: Path, tmp_path: Path) -> None:
+    how = reading(tmp_path, masked_epochs=2)
+    cut_off(small, log, how, 1)
+    other = replace(how, model=str(saved(tmp_path / "other", seed=1)))
+    with pytest.raises(BadModel, match="weights"):
+        TEACHERS["language"](school(small, log, other))
+
+
+def test_pairs_learned_after_other_words_are_refused(small: Dataset, log: Path, tmp_path: Path) -> None:
+    how = reading(tmp_path, epochs=2)
+    cut_off(small, log, how, 2)
+    with pytest.raises(BadModel, match="weights"):
+        TEACHERS["language"](school(small, log, replace(how, masked_epochs=0)))
 
 
 def test_an_ensemble_has_it_if_the_recipe_says_so(dataset: Dataset, log: Path, tmp_path: Path) -> None:
     how = reading(tmp_path, ensemble=True, candidates=2, masked_epochs=0)
     made = TEACHERS["ensemble"](school(dataset, log, how))
     assert isinstance(made, Ensemble)
-    assert [one.name for one in made.members] == ["student", "sequence", "language"]
+    assert [one.name for one in made.members] == ["language", "student", "sequence"]
     lists = dataset.whole("validation")
     assert made.logits(lists).shape == (len(lists.item_ids), 3)
 
@@ -110,3 +131,4 @@ def test_the_command_takes_it(log: Path, tmp_path: Path) -> None:
     manifest = json.loads((out / "1" / "manifest.json").read_text())
     assert manifest["data"]["teacher"]["name"] == "language"
     assert manifest["recipe"]["reading"]["candidates"] == 2
+    assert not list((tmp_path / "work").rglob(READING_FOLDER))
