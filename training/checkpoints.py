@@ -65,7 +65,7 @@ class Checkpoint:
         Raises:
             BadModel: names what differs.
         """
-        for key in made_by.keys() | self.made_by.keys():
+        for key in {**made_by, **self.made_by}:
             ours, theirs = made_by.get(key), self.made_by.get(key)
             if ours != theirs:
                 where = folder / CHECKPOINT_FILE

@@ -27,6 +27,7 @@ from tests.integration.conftest import RunningStack
 from tests.integration.processes import (
     Reader,
     WorkerProcess,
+    await_applied,
     clicks,
     environment,
     own_settings,
@@ -92,6 +93,17 @@ def asked(settings: Settings, slates: Reader, good: Callable[[Any], object]) -> 
             return slate
 
 
+def same_twice() -> Callable[[Any], bool]:
+    """Return what is true of a slate with the items of the one before: all that was counted is known."""
+    names: list[list[str]] = []
+
+    def good(slate: Any) -> bool:
+        names.append([item["item_id"] for item in slate["items"]])
+        return bool(names[-1]) and names[-1] == (names[-2] if len(names) > 1 else [])
+
+    return good
+
+
 def test_a_learner_killed_again_and_again_learned_each_record_once_and_the_same_as_one_that_wasnt(
     stack: RunningStack, tmp_path: Path
 ) -> None:
@@ -128,7 +140,8 @@ def test_clicks_on_a_new_item_bring_it_into_other_users_slates(stack: RunningSta
         serving.await_ready()
         wait_until(lambda: learning.logged("learner ready"), 40, "the learner")
         publish(settings, "events", clicks(200))
-        before = asked(settings, slates, lambda slate: slate["items"])
+        await_applied(settings, 200)
+        before = asked(settings, slates, same_twice())
         assert "online" not in before
         last = before["items"][-1]
         tell(settings, [feedback([shown(last["item_id"], 0, last["p"]["click"], True)], n) for n in range(300)])
