@@ -144,7 +144,8 @@ def test_clicks_on_a_new_item_bring_it_into_other_users_slates(stack: RunningSta
         before = asked(settings, slates, same_twice())
         assert "online" not in before
         last = before["items"][-1]
-        tell(settings, [feedback([shown(last["item_id"], 0, last["p"]["click"], True)], n) for n in range(300)])
+        seen = [(item["item_id"], place, item["p"]["click"]) for place, item in enumerate(before["items"])]
+        tell(settings, [feedback([shown(*one, one[0] == last["item_id"]) for one in seen], n) for n in range(300)])
         wait_until(lambda: count(settings) == 300, 30, "all records learned")
         wanted = version(settings)
         after = asked(settings, slates, lambda slate: slate.get("online", 0) >= wanted)
