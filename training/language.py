@@ -84,7 +84,8 @@ def load_language(path: Path | None = None) -> Language:
 
 def weights(model: Any) -> str:
     """Return a hash of a model's weights: what goes on from a checkpoint must have begun as the same model."""
-    return digest(value.cpu().numpy().tobytes() for value in model.state_dict().values())
+    parts = (value.cpu().reshape(-1).view(torch.uint8) for value in model.state_dict().values())  # bf16, too
+    return digest(part.numpy().tobytes() for part in parts)
 
 
 def vocabulary(tokenizer: Any) -> str:

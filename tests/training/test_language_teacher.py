@@ -13,10 +13,11 @@ from streams.contracts.items import Item
 from streams.errors import BadModel, Misuse
 from streams.evaluation.log import Log
 from tests.training.conftest import RECIPE
-from tests.training.languages import saved
+from tests.training.languages import saved, tiny
 from tests.training.test_train_command import QUICK, SPLIT_MS, signals
 from tests.training.test_train_command import run as streamrank
 from training.dataset import Dataset
+from training.language import weights
 from training.lists import part
 from training.recipe import Reading
 from training.teacher import Ensemble
@@ -132,3 +133,11 @@ def test_the_command_takes_it(log: Path, tmp_path: Path) -> None:
     assert manifest["data"]["teacher"]["name"] == "language"
     assert manifest["recipe"]["reading"]["candidates"] == 2
     assert not list((tmp_path / "work").rglob(READING_FOLDER))
+
+
+def test_weights_have_a_hash_in_any_precision() -> None:
+    model = tiny().model
+    plain, halved = weights(model), weights(model.bfloat16())
+    assert plain != halved
+    assert halved == weights(tiny().model.bfloat16())
+    assert halved != weights(tiny(seed=1).model.bfloat16())
