@@ -18,7 +18,7 @@ from typing import ClassVar
 from tritonclient.utils import InferenceServerException
 
 from inference.probe import probe, probe_encoder
-from inference.repository import install, versions
+from inference.repository import install, is_ready, versions
 from inference.tensors import CPU_BACKEND
 from inference.triton_ranker import TritonAddress
 from streams.embedded.guard import remove_shared_memory
@@ -86,13 +86,19 @@ class Triton(Server):
             client.close()
 
     def verify(self) -> None:
-        """Compare each version of ranker and encoder with onnxruntime on golden inputs before anyone is served."""
-        folder = self.repository / "ranker"
-        for version in versions(folder):
-            probe(TritonAddress(self.address), "ranker", version, folder)
+        """Compare each version of ranker and encoder with onnxruntime on golden inputs before anyone is served.
+
+        What an operator puts beside them just now isn't loaded, and is tried by whoever loads it.
+        """
+        address, folder = TritonAddress(self.address), self.repository / "ranker"
+        loaded = [version for version in versions(folder) if is_ready(address, "ranker", version)]
+        if not loaded:
+            raise BadModel(f"ranker: Triton serves no version of {folder}")
+        for version in loaded:
+            probe(address, "ranker", version, folder)
         encoder = self.repository / "encoder"
         for version in versions(encoder) if encoder.exists() else ():
-            probe_encoder(TritonAddress(self.address), version, encoder)
+            probe_encoder(address, version, encoder)
 
     def _assemble(self, home: Path) -> None:
         minor = f"{sys.version_info.major}.{sys.version_info.minor}"

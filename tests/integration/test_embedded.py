@@ -1,6 +1,7 @@
 """The embedded stack's promises: crashes are repaired, loudly; an end, however it comes, leaves no process."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -22,6 +23,7 @@ from inference.probe import probe
 from inference.triton_ranker import TritonAddress
 from streams.embedded.process import group
 from streams.embedded.stack import Restart, Stack, read_addresses
+from streams.embedded.triton import Triton
 from streams.errors import BadModel, MissingServer, StackBusy, StackFailed, Unreachable
 from tests.integration.conftest import RunningStack
 from tests.support import listening, running, shared_memory, wait_until, write_tiny_ranker
@@ -128,6 +130,22 @@ def test_a_triton_that_cannot_load_what_changes_just_then_is_started_until_it_ca
     publisher.join()
     assert restart.name == "triton"
     probe(TritonAddress(own.addresses.triton), "ranker", 1, half.parent)
+
+
+def test_a_version_that_is_put_in_place_while_triton_starts_is_no_fault_of_the_server(
+    own: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(own.addresses.repository) / "ranker"
+    verify = Triton.verify
+
+    def published_first(triton: Triton) -> None:
+        shutil.copytree(folder / "1", folder / "2")
+        verify(triton)
+
+    monkeypatch.setattr(Triton, "verify", published_first)
+    assert crash(own, "triton").name == "triton"
+    shutil.rmtree(folder / "2")
+    probe(TritonAddress(own.addresses.triton), "ranker", 1, folder)
 
 
 def test_a_server_that_hangs_is_replaced(own: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
