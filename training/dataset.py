@@ -141,7 +141,7 @@ def _write(
     progress(f"cleaning left out {', '.join(f'{count:,} {why}' for why, count in left_out.items())}", None)
     pipeline = offline_pipeline(offline_settings(settings), None)
     load_items(pipeline, lesson.items())
-    sequences = growing.sequences(chosen.train_from, pipeline.catalogue, chosen.until)
+    sequences = growing.sequences(chosen.train_from, chosen.validation_from, pipeline.catalogue, chosen.until)
     sequences.save(out / SEQUENCES_FILE)
     walk = Walk(lesson.entries, pipeline, chosen.wanted, recipe.seed, out)
     lists = walk.record(processes, lambda events: progress("walking the log", events))

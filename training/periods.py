@@ -57,7 +57,8 @@ def choose_periods(steps: Iterable[Step], periods: Periods, limits: Limits, seed
         NEWEST: drawn(ordered, newest, len(ordered), limits.validation, generator),
     }
     first = min(place for some in places.values() for place in some)
-    return Chosen(wanted(ordered, places, limits), ordered[first].number, len(ordered), ordered[newest].number)
+    numbers = [ordered[place].number for place in (first, second, newest)]
+    return Chosen(wanted(ordered, places, limits), numbers[0], numbers[1], len(ordered), until=numbers[2])
 
 
 def _place(ordered: Sequence[Step], from_ms: int) -> int:

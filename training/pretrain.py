@@ -21,7 +21,7 @@ from inference.tensors import HISTORY
 from training.phases import Watch, draws, number
 from training.recipe import Pretraining
 from training.schedule import one_cycle
-from training.sequences import Sequences
+from training.sequences import Part, Sequences
 from training.taste import SEEN_ROWS, Taste
 
 LENGTH = 50
@@ -33,11 +33,11 @@ def pretrain(
     recipe: Pretraining,
     seed: int,
     *,
-    early: bool,
+    part: Part,
     watch: Watch | None = None,
     base: Taste | None = None,
 ) -> Taste:
-    """Return what learned the sequences, in evaluation mode; with `early` only their early part.
+    """Return what learned a part of the sequences, in evaluation mode.
 
     With `base` it learns on from there, and knows what that knew.
     Same sequences and seed: the same weights, bit for bit, on one thread.
@@ -47,7 +47,7 @@ def pretrain(
     taste = Taste()
     if base is not None:
         taste.load_state_dict(base.state_dict())
-    rows, wanted = sequences.windows(LENGTH, HISTORY, early=early)
+    rows, wanted = sequences.windows(LENGTH, HISTORY, part)
     places = int(wanted.sum())
     if not places:
         return taste.eval()
@@ -60,7 +60,7 @@ def pretrain(
         taste.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
     )
     schedule = one_cycle(optimizer, recipe.learning_rate, epochs * batches, recipe.warm_up)
-    name = "sequences_early" if early else "sequences"
+    name = f"sequences_{part}"
     phase = watch.phase(name, taste, optimizer, schedule, batches)
     taste.train()
     for epoch in range(phase.epoch, epochs):

@@ -46,7 +46,7 @@ def search(
         if not left.state.is_finished() and left.params:
             study.tell(left.number, state=_state("FAIL"))  # the one that was cut off
     done = sum(one.state in (_state("COMPLETE"), _state("PRUNED")) for one in study.get_trials(deepcopy=False))
-    taste = pretrain(dataset.sequences, recipe.pretraining, recipe.seed, early=True) if done < trials else None
+    taste = pretrain(dataset.sequences, recipe.pretraining, recipe.seed, part="early") if done < trials else None
     for number in range(done, trials):
         study.sampler = _sampler(recipe.seed * _APART + number)
         if number == 0:

@@ -95,10 +95,10 @@ def train_slices(
         recipe.sequence, masked_epochs=0, course=replace(recipe.sequence.course, epochs=recipe.later_epochs)
     )
     for n, cut_ms in enumerate(cuts_ms):
-        sequences = Sequences.of((one for one in signals() if one.at_ms < cut_ms), 0)
+        sequences = Sequences.of(one for one in signals() if one.at_ms < cut_ms)
         teachers.append(
             train_sequences(
-                sequences, later if n else recipe.sequence, early=False, begin=teachers[-1] if n else None,
+                sequences, later if n else recipe.sequence, part="whole", begin=teachers[-1] if n else None,
                 folder=None if folder is None else folder / str(n),
                 progress=lambda line, n=n: progress(f"slice {n + 1} of {len(cuts_ms)}, {line}"),  # type: ignore[misc]
             )

@@ -3,8 +3,8 @@
     L = -log softmax(s)_next        for every place of every sequence
 
 A full softmax is what makes such a model strong (Klenitskiy and Vasilev, RecSys 2023). Masked items may come before.
-What judges lists that a student learns from must not know their answers, which stand in the sequences: with `early` it
-knows what came before all of the lists, and `sequence_slices.py` has one teacher for each while.
+What judges lists that a student learns from must not know their answers, which stand in the sequences: of the
+part `early` it knows what came before all of the lists, and `sequence_slices.py` has one teacher for each while.
 """
 
 from dataclasses import dataclass, field, replace
@@ -23,7 +23,7 @@ from training.loop import Course, Progress, run
 from training.pretrain import LENGTH
 from training.sequence_model import SequenceModel, SequenceShape
 from training.sequence_tasks import MaskedItems, NextItem
-from training.sequences import Sequences
+from training.sequences import Part, Sequences
 
 _BATCH = 256
 """Histories that are judged at once."""
@@ -83,18 +83,18 @@ def train_sequences(
     sequences: Sequences,
     recipe: SequenceRecipe,
     *,
-    early: bool,
+    part: Part,
     begin: SequenceTeacher | None = None,
     folder: Path | None = None,
     progress: Progress = lambda line: None,
 ) -> SequenceTeacher:
-    """Return a teacher that learned the sequences, with `early` only their early part; it begins as `begin`, if given.
+    """Return a teacher that learned a part of the sequences; it begins as `begin`, if given.
 
     Raises:
         Misuse: no sequence has two items.
         Diverged, BadModel, CannotWrite: as `loop.run`.
     """
-    rows, wanted = sequences.windows(LENGTH, HISTORY, early=early)
+    rows, wanted = sequences.windows(LENGTH, HISTORY, part)
     if not len(rows):
         raise Misuse("nothing to learn from: no sequence has two items")
     torch.manual_seed(recipe.course.seed)
@@ -103,7 +103,7 @@ def train_sequences(
         model = SequenceModel(items, recipe.shape)
     else:
         model = begin.model.grown(torch.from_numpy(begin.numbers(sequences.ids)))
-    made_by = {"items": items, "early": early, "masked_epochs": recipe.masked_epochs, "data": digest([rows.tobytes()])}
+    made_by = {"items": items, "part": part, "masked_epochs": recipe.masked_epochs, "data": digest([rows.tobytes()])}
     if recipe.masked_epochs:
         course = replace(recipe.course, epochs=recipe.masked_epochs)
         before = None if folder is None else folder / "masked"

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Literal
 from zipfile import BadZipFile
 
 import numpy as np
@@ -20,12 +21,16 @@ from streams.errors import Misuse
 from streams.evaluation.base import Signal
 from streams.features.item import Catalogue, digest_of, hashed_id
 
+Part = Literal["early", "late", "whole"]
+"""How much of the sequences: what came before the lists to learn from, before those that validate, or all."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sequences:
-    """U sequences: user u has items[offsets[u]:offsets[u + 1]], places in `ids`; `early` (U,) are its first ones.
+    """U sequences: user u has items[offsets[u]:offsets[u + 1]], places in `ids`.
 
-    `early` counts the signals that came before the lists to learn from begin.
+    `early` (U,) counts those of its signals that came before the lists to learn from begin, `late` (U,) those that came
+    before the lists that validate.
     """
 
     ids: NDArray[np.int32]  # (I,), the hashed id of each item
@@ -33,6 +38,7 @@ class Sequences:
     items: NDArray[np.int32]  # (M,)
     offsets: NDArray[np.int64]  # (U + 1,)
     early: NDArray[np.int64]  # (U,)
+    late: NDArray[np.int64]  # (U,)
 
     @property
     def users(self) -> int:
@@ -45,11 +51,11 @@ class Sequences:
             np.savez(file, **{one.name: getattr(self, one.name) for one in fields(self)})
 
     @classmethod
-    def of(cls, signals: Iterable[Signal], early_until: int) -> "Sequences":
-        """Sort signals by user; those before number `early_until` are the early ones. No item has a code."""
+    def of(cls, signals: Iterable[Signal], early_until: int = 0, late_until: int = 0) -> "Sequences":
+        """Sort signals by user; parts end before these numbers of signals. No item has a code."""
         growing = Growing()
         deque(growing.through(enumerate(signals)), maxlen=0)
-        return growing.sequences(early_until)
+        return growing.sequences(early_until, late_until)
 
     @classmethod
     def load(cls, path: Path) -> "Sequences":
@@ -64,23 +70,24 @@ class Sequences:
         except (OSError, KeyError, ValueError, EOFError, BadZipFile) as exc:
             raise Misuse(f"{path}: cannot read the sequences: remove the folder, and train again") from exc
 
-    def windows(self, length: int, context: int, *, early: bool) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+    def windows(self, length: int, context: int, part: Part) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
         """Return the sequences cut into rows of `length` places in `ids`, padded behind with -1, and what to predict.
 
         Both (N, length). Rows of one user overlap by `context` places, which a row behind them needs to know; each
-        place but a sequence's first is to be predicted in one row. With `early` only the early part is there.
+        place but a sequence's first is to be predicted in one row. Only the `part` is there.
         """
-        cuts = list(self._cuts(length, context, early))
+        cuts = list(self._cuts(length, context, part))
         rows, wanted = np.full((len(cuts), length), -1, np.int32), np.zeros((len(cuts), length), np.bool_)
         for n, (first, last, known) in enumerate(cuts):
             rows[n, : last - first] = self.items[first:last]
             wanted[n, known : last - first] = True
         return rows, wanted
 
-    def _cuts(self, length: int, context: int, early: bool) -> Iterator[tuple[int, int, int]]:
+    def _cuts(self, length: int, context: int, part: Part) -> Iterator[tuple[int, int, int]]:
         """Yield where each row begins and ends in `items`, and how many of its places are context alone."""
-        for user, start in enumerate(self.offsets[:-1].tolist()):
-            end = start + int(self.early[user]) if early else int(self.offsets[user + 1])
+        starts = self.offsets[:-1]
+        ends = self.offsets[1:] if part == "whole" else starts + getattr(self, part)
+        for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
             for first in range(start, max(start + 1, end - context), length - context):
                 if end - first > 1:
                     yield first, min(end, first + length), 1 if first == start else context
@@ -103,10 +110,12 @@ class Growing:
                 came.append(number)
             yield number, one
 
-    def sequences(self, early_until: int, catalogue: Catalogue | None = None, until: int | None = None) -> Sequences:
+    def sequences(
+        self, early_until: int, late_until: int, catalogue: Catalogue | None = None, until: int | None = None
+    ) -> Sequences:
         """Return the sequences of all that passed by, or of what did before number `until`.
 
-        What came before number `early_until` is early. Codes are the catalogue's.
+        What came before numbers `early_until` and `late_until` are those parts. Codes are the catalogue's.
         """
         last = sys.maxsize if until is None else until
         ends = [bisect_left(numbers, last) for _, numbers in self._users.values()]
@@ -124,4 +133,5 @@ class Growing:
             items=np.concatenate([np.frombuffer(sequence, np.int32) for sequence in sequences]),
             offsets=np.concatenate(([0], np.cumsum([len(sequence) for sequence in sequences]))),
             early=np.array([bisect_left(numbers, early_until) for numbers in came], np.int64),
+            late=np.array([bisect_left(numbers, late_until) for numbers in came], np.int64),
         )

@@ -33,13 +33,15 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """Steps to record, by the place of their first signal; `train_from` is where the first part begins.
+    """Steps to record, by the place of their first signal.
 
-    No sequence goes on at signal number `until`, if there is one.
+    `train_from` and `validation_from` are the signals where the first of these parts and validation begin. No sequence
+    goes on at signal number `until`, if there is one.
     """
 
     wanted: dict[int, Wanted]
     train_from: int
+    validation_from: int
     steps: int
     until: int | None = None
 
@@ -59,7 +61,7 @@ def choose(steps: Iterable[Step], limits: Limits, seed: int) -> Chosen:
         TRAIN: drawn(ordered, first, second, limits.train, generator),
         VALIDATION: drawn(ordered, second, len(ordered), limits.validation, generator),
     }
-    return Chosen(wanted(ordered, places, limits), ordered[first].number, len(ordered))
+    return Chosen(wanted(ordered, places, limits), ordered[first].number, ordered[second].number, len(ordered))
 
 
 def wanted(ordered: Sequence[Step], places: Mapping[str, Sequence[int]], limits: Limits) -> dict[int, Wanted]:

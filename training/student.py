@@ -1,7 +1,7 @@
 """The student: a small network that scores each candidate by itself, from counts, features, text and a history.
 
     f = log(e^c + sum_s g^s (F_s + beta B_s)^damp / ((n_s + 1)^a (n + 1)^b))     the streaming heuristic, learned
-    t = taste(history, item)                                                      `taste.py`: ids, semantic codes
+    t = trust * taste(history, item)                                              `taste.py`: ids, semantic codes
     z = v_0 f + v_1 t + v x + MLP(x, f, t)                                        x: standardised features
 
 f is the formula that `streams/retrieval/related.py` and the evaluation's heuristic use, with parameters learned on the
@@ -39,6 +39,7 @@ class Student(nn.Module):
     scale: Tensor
     calibration: Tensor
     labelled: Tensor
+    trust: Tensor
 
     def __init__(self, taste: Taste | None = None) -> None:
         super().__init__()
@@ -47,6 +48,7 @@ class Student(nn.Module):
         self.register_buffer("scale", torch.ones(len(FEATURES) + 2))
         self.register_buffer("calibration", torch.tensor([1.0, 0.0]))
         self.register_buffer("labelled", torch.ones(len(HEADS)))
+        self.register_buffer("trust", torch.tensor(1.0))
         self.heuristic = Heuristic()
         size = len(FEATURES) + 2
         self.direct = nn.Linear(size, len(HEADS))
@@ -85,7 +87,7 @@ class Student(nn.Module):
         """Return f and t, (B, K) each, from the inputs of the contract; the taste learns nothing here."""
         with torch.no_grad():
             taste = self.taste(history_ids, item_ids, history_codes, item_codes)
-        return self.heuristic(pairs, seeds, features[..., _POPULAR]), taste
+        return self.heuristic(pairs, seeds, features[..., _POPULAR]), self.trust * taste
 
     def logits(self, features: Tensor, *others: Tensor) -> Tensor:
         """Return the log-odds of each head, (B, K, H), descending with depth, from the inputs of the contract."""

@@ -53,7 +53,7 @@ def pupil(school: School) -> Teacher:
 def sequence(school: School) -> Teacher:
     """Return a transformer over the sequences of before all lists."""
     plan = _sequence_recipe(school.recipe)
-    return train_sequences(school.dataset.sequences, plan, early=True, progress=school.progress)
+    return train_sequences(school.dataset.sequences, plan, part="early", progress=school.progress)
 
 
 def slices(school: School) -> Teacher:

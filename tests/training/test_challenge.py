@@ -160,6 +160,8 @@ def test_periods_are_apart_and_a_share_of_the_lists_is_older() -> None:
     assert max(times[OLD]) < 750
     assert min(older + times[OLD]) >= 450, "the first half of what comes before fills the counters"
     assert chosen.train_from == min(older + times[OLD])
+    assert chosen.validation_from <= min(times["validation"])
+    assert chosen.validation_from > max(times["train"])
 
 
 def test_a_log_no_longer_than_its_window_has_no_old_slice() -> None:

@@ -1,5 +1,6 @@
 """Training: reproducible, better than before, calibrated, and one sentence where there is nothing to learn."""
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from inference.tensors import MAX_ID
 from streams.errors import Misuse
 from tests.training.conftest import RECIPE
 from training.dataset import Dataset
-from training.fit import Fitted, fit, ndcg, probabilities
+from training.fit import TRUSTS, Fitted, fit, fit_early, ndcg, probabilities
 from training.lists import Lists
 from training.pretrain import pretrain
 from training.student import Student
@@ -25,7 +26,8 @@ def fitted(dataset: Dataset) -> Fitted:
 def all_early(dataset: Dataset) -> Dataset:
     """Return it with a taste that learns nothing more after the lists."""
     sequences = dataset.sequences
-    return replace(dataset, sequences=replace(sequences, early=np.diff(sequences.offsets)))
+    every = np.diff(sequences.offsets)
+    return replace(dataset, sequences=replace(sequences, early=every, late=every))
 
 
 def clicks(dataset: Dataset, folder: Path) -> Dataset:
@@ -51,13 +53,37 @@ def test_it_learns_more_than_an_untrained_one_knows(dataset: Dataset, fitted: Fi
 
 def test_the_best_epoch_is_kept(dataset: Dataset, fitted: Fitted) -> None:
     assert fitted.validation_ndcg[fitted.best_epoch - 1] == max(fitted.validation_ndcg)
-    kept = fit(all_early(dataset), RECIPE)
-    assert ndcg(kept.student, dataset.whole("validation")) == max(kept.validation_ndcg)
+    student, best_epoch, history = fit_early(dataset, RECIPE)
+    assert (best_epoch, history) == (fitted.best_epoch, fitted.validation_ndcg)
+    assert ndcg(student, dataset.whole("validation")) == max(history)
+
+
+def test_a_taste_that_knows_more_is_trusted_as_is_best_for_the_validation_lists(
+    dataset: Dataset, fitted: Fitted
+) -> None:
+    student, _, _ = fit_early(dataset, RECIPE)
+    plan = RECIPE.pretraining
+    later = replace(plan, epochs=max(1, plan.epochs // 3), places=plan.places // 3)
+    before = student.calibration.clone()
+    student.taste = pretrain(dataset.sequences, later, RECIPE.seed, part="late", base=student.taste)
+    found = {}
+    for trust in TRUSTS:
+        student.trust.fill_(trust)
+        found[trust] = ndcg(student, dataset.whole("validation"))
+    assert len(set(found.values())) > 1
+    assert fitted.student.trust.item() == max(found, key=lambda trust: found[trust])
+    assert not torch.equal(fitted.student.calibration, before), "calibrated beside that taste"
+
+
+def test_who_learns_on_begins_with_the_trust_that_lists_are_learned_by(dataset: Dataset, fitted: Fitted) -> None:
+    start = copy.deepcopy(fitted.student)
+    start.trust.fill_(3.0)
+    assert fit_early(dataset, RECIPE, start=start)[0].trust == 1.0
 
 
 def test_the_lists_teach_beside_a_taste_that_hasnt_seen_them(dataset: Dataset, fitted: Fitted) -> None:
     """What is served knows the whole log: the lists change nothing in it."""
-    whole = pretrain(dataset.sequences, RECIPE.pretraining, RECIPE.seed, early=False).state_dict()
+    whole = pretrain(dataset.sequences, RECIPE.pretraining, RECIPE.seed, part="whole").state_dict()
     served = fitted.student.taste.state_dict()
     assert all(torch.equal(served[name], weight) for name, weight in whole.items())
     blind = replace(dataset, sequences=replace(dataset.sequences, items=np.flip(dataset.sequences.items).copy()))

@@ -11,7 +11,7 @@ from streams.evaluation.base import Signal
 from training.phases import Watch
 from training.pretrain import LENGTH, _Items, _loss, pretrain
 from training.recipe import Pretraining
-from training.sequences import Sequences
+from training.sequences import Part, Sequences
 from training.taste import SEEN_ROWS, Taste
 
 RECIPE = Pretraining(epochs=2, places=20_000, negatives=64)
@@ -66,7 +66,7 @@ def sequences() -> Sequences:
 
 def test_it_learns_what_follows_what_even_where_it_never_did(sequences: Sequences) -> None:
     """No count of pairs could: these two were never seen one after the other."""
-    taste = pretrain(sequences, replace(RECIPE, epochs=40, places=10**6, batch_rows=32), 1, early=False)
+    taste = pretrain(sequences, replace(RECIPE, epochs=40, places=10**6, batch_rows=32), 1, part="whole")
     numbers = numbered(followed(1))
     for group in range(GROUPS):
         scores = score(taste, sequences, numbers, f"{group}-0")
@@ -79,7 +79,7 @@ def test_a_new_item_is_known_by_its_code(sequences: Sequences) -> None:
     """The item was in nobody's sequence, its id is another than all, and it comes after what its group comes after."""
     numbers = numbered(followed(1))
     coded = with_codes(sequences, numbers)
-    taste = pretrain(coded, replace(RECIPE, epochs=40, places=10**6, batch_rows=32), 1, early=False)
+    taste = pretrain(coded, replace(RECIPE, epochs=40, places=10**6, batch_rows=32), 1, part="whole")
     new = replace(coded, ids=coded.ids + 1)
     assert not taste.seen[new.ids % SEEN_ROWS].any()
     history, past = torch.zeros(1, HISTORY, dtype=torch.int32), torch.zeros(1, HISTORY, CODE_LEVELS, dtype=torch.int32)
@@ -94,12 +94,12 @@ def test_a_new_item_is_known_by_its_code(sequences: Sequences) -> None:
 
 
 def test_where_no_item_has_a_code_ids_are_never_dropped(sequences: Sequences) -> None:
-    one, other = (pretrain(sequences, replace(RECIPE, id_dropout=p), 1, early=False).state_dict() for p in (0.0, 0.9))
+    one, other = (pretrain(sequences, replace(RECIPE, id_dropout=p), 1, part="whole").state_dict() for p in (0.0, 0.9))
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
 def test_the_same_seed_gives_the_same_weights(sequences: Sequences) -> None:
-    one, again, other = (pretrain(sequences, RECIPE, seed, early=False).state_dict() for seed in (1, 1, 2))
+    one, again, other = (pretrain(sequences, RECIPE, seed, part="whole").state_dict() for seed in (1, 1, 2))
     assert all(torch.equal(one[name], again[name]) for name in one)
     assert not all(torch.equal(one[name], other[name]) for name in one)
 
@@ -110,14 +110,15 @@ def test_early_knows_nothing_of_what_comes_later(sequences: Sequences) -> None:
         changed[start + early : end] = changed[start + early : end][::-1]
     assert not np.array_equal(changed, sequences.items)
     other = replace(sequences, items=changed)
-    for early, same in ((True, True), (False, False)):
-        one, two = (pretrain(s, RECIPE, 1, early=early).state_dict() for s in (sequences, other))
+    cases: list[tuple[Part, bool]] = [("early", True), ("whole", False)]
+    for part, same in cases:
+        one, two = (pretrain(s, RECIPE, 1, part=part).state_dict() for s in (sequences, other))
         assert all(torch.equal(one[name], two[name]) for name in one) == same
 
 
 def test_without_a_sequence_there_is_nothing_to_learn() -> None:
     alone = Sequences.of((Signal(f"u{n}", "a", n, "click", "") for n in range(5)), 5)
-    taste = pretrain(alone, RECIPE, 1, early=False)
+    taste = pretrain(alone, RECIPE, 1, part="whole")
     assert not taste.training
     nothing = torch.zeros(1, HISTORY, CODE_LEVELS, dtype=torch.int32)
     assert taste(nothing[..., 0], nothing[..., 0], nothing, nothing).isfinite().all()
@@ -127,7 +128,7 @@ def test_without_a_sequence_there_is_nothing_to_learn() -> None:
 def test_places_bound_the_work(sequences: Sequences, places: int, epochs: int) -> None:
     told: list[str] = []
     pretrain(
-        sequences, replace(RECIPE, epochs=3, places=places, batch_rows=32), 1, early=False, watch=Watch(told.append)
+        sequences, replace(RECIPE, epochs=3, places=places, batch_rows=32), 1, part="whole", watch=Watch(told.append)
     )
     assert len(told) == epochs
     assert told[-1].startswith(f"sequences, epoch {epochs} of {epochs}: loss ")
@@ -136,7 +137,7 @@ def test_places_bound_the_work(sequences: Sequences, places: int, epochs: int) -
 @pytest.mark.parametrize("batch_rows", [300, 50, 15, 14])
 def test_any_number_of_steps_can_be_taken(sequences: Sequences, batch_rows: int) -> None:
     """With 15 rows a batch there are 20 steps, of which the warm-up is exactly one."""
-    taste = pretrain(sequences, replace(RECIPE, batch_rows=batch_rows), 1, early=False)
+    taste = pretrain(sequences, replace(RECIPE, batch_rows=batch_rows), 1, part="whole")
     assert all(weight.isfinite().all() for weight in taste.parameters())
 
 
@@ -148,6 +149,6 @@ def test_a_long_sequence_is_learned_once_whatever_it_is_cut_into() -> None:
     negatives, log_q = torch.arange(64), torch.zeros(len(made.ids))
     losses = []
     for length in (LENGTH, 3 * LENGTH):
-        rows, wanted = (torch.from_numpy(array) for array in made.windows(length, HISTORY, early=False))
+        rows, wanted = (torch.from_numpy(array) for array in made.windows(length, HISTORY, part="whole"))
         losses.append(_loss(taste, rows.long(), wanted, negatives, _Items.of(made), log_q).item())
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)

@@ -131,6 +131,6 @@ def test_every_epoch_is_told_as_scalars(dataset: Dataset, whole: Fitted) -> None
     ndcg = [value for name, value, _ in told if name == "lists/validation_ndcg@10"]
     assert tuple(ndcg) == whole.validation_ndcg
     assert {name for name, _, _ in told} == {
-        "sequences_early/loss", "sequences/loss", "lists/loss", "lists/validation_ndcg@10",
+        "sequences_early/loss", "sequences_late/loss", "sequences_whole/loss", "lists/loss", "lists/validation_ndcg@10",
     }  # fmt: skip
     assert [epoch for name, _, epoch in told if name == "lists/loss"] == list(range(1, len(ndcg) + 1))

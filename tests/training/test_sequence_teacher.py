@@ -16,7 +16,7 @@ from training.loop import Course
 from training.sequence_model import SequenceModel, SequenceShape
 from training.sequence_tasks import MaskedItems, NextItem
 from training.sequence_teacher import SequenceRecipe, SequenceTeacher, train_sequences
-from training.sequences import Sequences
+from training.sequences import Part, Sequences
 from training.teacher import judged, score
 
 RECIPE = SequenceRecipe(
@@ -32,7 +32,7 @@ def sequences() -> Sequences:
 
 @pytest.fixture(scope="module")
 def teacher(sequences: Sequences) -> SequenceTeacher:
-    return train_sequences(sequences, RECIPE, early=False)
+    return train_sequences(sequences, RECIPE, part="whole")
 
 
 def numbers() -> dict[str, int]:
@@ -84,7 +84,7 @@ def test_after_nothing_it_says_what_is_popular(sequences: Sequences, teacher: Se
 
 def test_what_stands_beside_a_list_changes_nothing(dataset: Dataset) -> None:
     lists = dataset.whole("validation")
-    teacher = train_sequences(dataset.sequences, replace(RECIPE, course=replace(RECIPE.course, epochs=1)), early=True)
+    teacher = train_sequences(dataset.sequences, replace(RECIPE, course=replace(RECIPE.course, epochs=1)), part="early")
     whole = teacher.logits(lists)
     np.testing.assert_allclose(teacher.logits(part(lists, np.array([0]))), whole[: lists.offsets[1]], atol=1e-4)
     assert np.array_equal(score(teacher, dataset, "validation"), whole)
@@ -96,8 +96,9 @@ def test_early_knows_nothing_of_what_comes_later(sequences: Sequences) -> None:
         changed[start + early : end] = changed[start + early : end][::-1]
     other, short = replace(sequences, items=changed), replace(RECIPE, masked_epochs=1)
     short = replace(short, course=replace(RECIPE.course, epochs=1))
-    for early, same in ((True, True), (False, False)):
-        one, two = (train_sequences(s, short, early=early).model.state_dict() for s in (sequences, other))
+    cases: list[tuple[Part, bool]] = [("early", True), ("whole", False)]
+    for known, same in cases:
+        one, two = (train_sequences(s, short, part=known).model.state_dict() for s in (sequences, other))
         assert all(torch.equal(one[name], two[name]) for name in one) == same
 
 
@@ -154,7 +155,7 @@ def test_hidden_items_are_learned_from_what_stands_around_them() -> None:
 
 
 def test_of_too_many_scores_a_part_is_drawn(monkeypatch: pytest.MonkeyPatch, sequences: Sequences) -> None:
-    rows, wanted = sequences.windows(50, HISTORY, early=False)
+    rows, wanted = sequences.windows(50, HISTORY, part="whole")
     model = SequenceModel(len(sequences.ids), replace(RECIPE.shape, dropout=0.0)).eval()
     task, some = NextItem(rows, wanted, len(sequences.ids)), np.arange(8)
     whole = task.loss(model, some, np.random.default_rng(0)).item()
@@ -167,7 +168,7 @@ def test_of_too_many_scores_a_part_is_drawn(monkeypatch: pytest.MonkeyPatch, seq
 def test_it_judges_the_shop_better_than_chance(dataset: Dataset) -> None:
     lists = dataset.whole("validation")
     recipe = replace(RECIPE, course=replace(RECIPE.course, epochs=12))
-    said = train_sequences(dataset.sequences, recipe, early=True).logits(lists)
+    said = train_sequences(dataset.sequences, recipe, part="early").logits(lists)
     chance = np.random.default_rng(0).normal(size=said.shape).astype(np.float32)
     assert judged(said, lists) > 1.5 * judged(chance, lists)
 
@@ -175,4 +176,4 @@ def test_it_judges_the_shop_better_than_chance(dataset: Dataset) -> None:
 def test_without_a_sequence_there_is_nothing_to_learn() -> None:
     alone = Sequences.of((Signal(f"u{n}", "a", n, "click", "") for n in range(5)), 5)
     with pytest.raises(Misuse, match="no sequence has two items"):
-        train_sequences(alone, RECIPE, early=True)
+        train_sequences(alone, RECIPE, part="early")

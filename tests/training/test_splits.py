@@ -25,7 +25,7 @@ def test_parts_are_shares_of_the_log_and_dont_overlap() -> None:
     first, second = int(200 * TRAIN_FROM), int(200 * VALIDATION_FROM)
     assert numbers(chosen, TRAIN) == [3 * n for n in range(first, second)]
     assert numbers(chosen, VALIDATION) == [3 * n for n in range(second, 200)]
-    assert (chosen.train_from, chosen.steps) == (3 * first, 200)
+    assert (chosen.train_from, chosen.validation_from, chosen.steps) == (3 * first, 3 * second, 200)
 
 
 def test_only_lists_to_learn_from_are_thinned() -> None:
