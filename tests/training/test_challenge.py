@@ -98,7 +98,7 @@ def test_it_begins_with_the_weights_of_the_champion(first: Challenger, log: Path
     assert base is not None
     before, after = base.state_dict(), fit(of_periods(log, tmp_path), small, None, base).student.state_dict()
     for name, one in before.items():
-        if name != "calibration":
+        if name not in ("calibration", "trust"):  # these are chosen anew
             assert torch.allclose(one, after[name], atol=1e-4), name
 
 
