@@ -1,16 +1,16 @@
 """One user a line, `user item item ...`, oldest first (as S3-Rec and RecBole publish Amazon reviews); plain or packed.
 
-There are no times in it, and the order of the users means nothing. So all users are taken to have come and gone
-together: the place of an item in its sequence, as a share of it, says when it was. Events are a second apart in that
-order, so nothing is much older than anything else. All signals are clicks. The file is held in memory.
+There are no times in it, and the order of the users means nothing. So each user's items are taken to be as spread as
+chance would have it over the same time, at times drawn by the user's name; events are a second apart in the order of
+that, so nothing is much older than anything else. Then at any time some users have just come and some are about to go:
+placed evenly, the last of the time would be left to those with the longest sequences, and they would be all that a
+ranker is judged by. All signals are clicks. The file is held in memory.
 """
 
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 from typing import Any
-
-import numpy as np
 
 from streams.errors import Misuse
 from streams.event_log import EVENTS, ITEMS, read_lines
@@ -73,19 +73,15 @@ def read(source: str | None, selection: Selection) -> Iterator[Line]:
         if user in sequences:
             raise Misuse(f"{path}:{number}: user {user} again: a user is one line, oldest item first")
         sequences[user] = items
-    users = list(sequences)
-    for number, place in _together(users, [len(items) for items in sequences.values()]):
-        yield from untimed.clicks(users[number], [sequences[users[number]][place]])
+    for _, user, item in sorted(click for one in sequences.items() for click in _spread(*one)):
+        yield from untimed.clicks(user, [item])
 
 
-def _together(users: list[str], sizes: list[int]) -> Iterator[tuple[int, int]]:
-    """Yield all places of all sequences, (user, place), by their share of the sequence, ties by a hash of the user."""
-    owners = np.repeat(np.arange(len(sizes)), sizes)
-    places = np.arange(len(owners)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    shares = (places + 0.5) / np.repeat(sizes, sizes)
-    hashes = np.array([zlib.crc32(name.encode()) for name in users])[owners]
-    order = np.lexsort((owners, hashes, shares))
-    yield from zip(owners[order].tolist(), places[order].tolist(), strict=True)
+def _spread(user: str, items: list[str]) -> Iterator[tuple[float, str, str]]:
+    """Yield (time, user, item) in order, the times drawn evenly from 0 to 1 by the user's name."""
+    drawn = Random(user)  # noqa: S311  # no secret
+    for at, item in zip(sorted(drawn.random() for _ in items), items, strict=True):
+        yield at, user, item
 
 
 FORMAT = Format("one user a line, `user item item ...`, oldest first", read)

@@ -30,14 +30,25 @@ def written(path: Path, text: str) -> Path:
 
 
 @pytest.mark.parametrize("name", ["log.txt", "log.txt.gz"])
-def test_sequences_are_clicks_by_their_share_of_the_sequence(tmp_path: Path, name: str) -> None:
+def test_sequences_are_clicks_a_second_apart(tmp_path: Path, name: str) -> None:
     made = imported("sequences", written(tmp_path / name, "u1 a b\nu2 b c a\n"))
-    assert [(e["user_id"], e["item_id"]) for e in made[EVENTS]] == [
-        ("u2", "b"), ("u1", "a"), ("u2", "c"), ("u1", "b"), ("u2", "a"),
+    assert sorted((e["user_id"], e["item_id"]) for e in made[EVENTS]) == [
+        ("u1", "a"), ("u1", "b"), ("u2", "a"), ("u2", "b"), ("u2", "c"),
     ]  # fmt: skip
     assert [e["at_ms"] - made[EVENTS][0]["at_ms"] for e in made[EVENTS]] == [0, 1000, 2000, 3000, 4000]
-    assert [item["item_id"] for item in made[ITEMS]] == ["b", "a", "c"]
+    assert [item["item_id"] for item in made[ITEMS]] == list(dict.fromkeys(e["item_id"] for e in made[EVENTS]))
     assert HOLDOUT not in made
+
+
+def test_at_any_time_users_of_sequences_come_and_go_whatever_their_length(tmp_path: Path) -> None:
+    """Of 200 users of 3 items and 100 of 6, each tenth of the log has about as much of both, first and last items."""
+    lines = [f"u{n} {' '.join(f'i{k}' for k in range(3 if n < 200 else 6))}\n" for n in range(300)]
+    events = imported("sequences", written(tmp_path / "log", "".join(lines)))[EVENTS]
+    tenths = [events[n : n + 120] for n in range(0, 1200, 120)]
+    for tenth in tenths:
+        assert 0.35 < sum(int(e["user_id"][1:]) < 200 for e in tenth) / 120 < 0.65
+    lasts = [sum(e["item_id"] == "i2" and int(e["user_id"][1:]) < 200 for e in tenth) for tenth in tenths]
+    assert lasts[-1] > lasts[5] > 0
 
 
 def test_the_order_of_users_in_a_file_of_sequences_means_nothing(tmp_path: Path) -> None:
