@@ -17,7 +17,7 @@ from streams.features.user import DISLIKED_UNTIL, UserState
 DAY_MS = 86_400_000
 MONTH_DAYS = 30
 """Days a bucket of co-visitation counts spans."""
-WINDOW = 5
+WINDOW = 10
 PAIR_UNIT = 1_000
 _PAIR_WEIGHTS = tuple(round(PAIR_UNIT / d**0.5) for d in range(1, WINDOW + 1))
 _COUNTED = (ev.View, ev.Click, ev.Cart, ev.Purchase, ev.Rating, ev.Review)

@@ -12,7 +12,7 @@ from streams.compiled import compiled
 from streams.features.item import Catalogue
 from streams.ordering import best
 
-MAX_NEIGHBOURS = 128
+MAX_NEIGHBOURS = 256
 """Neighbours of an item that a reader gets, the strongest."""
 FORWARD = 2
 """What a pair in this order counts, where one in the other order counts 1."""

@@ -13,9 +13,9 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-ROW_LIMIT = 256
+ROW_LIMIT = 512
 """A row that holds more fields than this at a prune is cut back to ROW_KEEP."""
-ROW_KEEP = 128
+ROW_KEEP = 256
 PRUNE_EVERY = 10_000
 """Applied records of a partition between two prunes; batches are cut there, so a prune is where it is in any run."""
 CHANGES_KEPT = 100_000
