@@ -26,9 +26,10 @@ def test_other_events_count_nothing() -> None:
 
 
 def test_pairs_are_directed_and_weigh_less_with_distance() -> None:
-    assert counted("abcdef", event("view", item_id="x")) == {
+    weights = {"k": 1000, "j": 707, "i": 577, "h": 500, "g": 447, "f": 408, "e": 378, "d": 354, "c": 333, "b": 316}
+    assert counted("abcdefghijk", event("view", item_id="x")) == {
         "i:x": {f"{D}:v": 1},
-        "b:x": {f"{M}:f": 1000, f"{M}:e": 707, f"{M}:d": 577, f"{M}:c": 500, f"{M}:b": 447},
+        "b:x": {f"{M}:{before}": weight for before, weight in weights.items()},
     }
 
 
