@@ -147,7 +147,10 @@ def _trust(student: Student, validation: Lists, watch: Watch) -> None:
         student.trust.fill_(trust)
         found.append(ndcg(student, validation))
     student.trust.fill_(TRUSTS[int(np.argmax(found))])
-    watch.progress(f"trust in a taste of more: {student.trust.item()}, validation ndcg@{TOP} {max(found):.4f}")
+    watch.progress(
+        f"a taste of more, trusted {student.trust.item():g} times: validation ndcg@{TOP} {max(found):.4f}"
+        f" (once: {found[TRUSTS.index(1.0)]:.4f})"
+    )
     _calibrate(student, validation)
 
 

@@ -108,12 +108,16 @@ class Reading:
     """How the language teacher learns: the words of the catalogue first, then to judge `candidates` of each list.
 
     `model` is a folder of transformers, the packaged all-MiniLM-L6-v2 if empty. `ensemble`: an ensemble has it, too.
+    `augmentation` (`augment.py`) and `adversary` (`adversarial.py`) are on or off; `weighting` is that of the heads.
     """
 
     model: str = ""
     ensemble: bool = False
     masked_epochs: Annotated[int, Meta(ge=0, le=1_000_000)] = 1
     tuning: Literal["full", "lora", "frozen"] = "lora"
+    weighting: Literal["fixed", "uncertainty"] = "fixed"
+    augmentation: bool = False
+    adversary: bool = False
     candidates: Annotated[int, Meta(ge=2, le=1_000)] = 16
     epochs: Count = 1
     batch_rows: Count = 16

@@ -13,6 +13,8 @@ from streams.contracts.items import Item
 from streams.errors import Misuse
 from streams.evaluation.base import Signal
 from streams.features.text import item_text
+from training.adversarial import Adversary
+from training.augment import Augmentation
 from training.cross_teacher import CrossRecipe, train_cross_encoder
 from training.dataset import Dataset
 from training.fit import fit_early
@@ -86,7 +88,11 @@ def language(school: School) -> Teacher:
         CrossRecipe().course, seed=seed, epochs=reading.epochs, batch_rows=reading.batch_rows,
         learning_rate=reading.learning_rate,
     )  # fmt: skip
-    plan = CrossRecipe(tuning=reading.tuning, candidates=reading.candidates, course=course)
+    plan = CrossRecipe(
+        tuning=reading.tuning, weighting=reading.weighting, candidates=reading.candidates, course=course,
+        augmentation=Augmentation() if reading.augmentation else None,
+        adversary=Adversary() if reading.adversary else None,
+    )  # fmt: skip
     return train_cross_encoder(
         school.dataset, Texts(catalogue), model, plan, folder=folder / "pairs", progress=school.progress
     )[0]

@@ -62,6 +62,18 @@ def test_masked_words_before_change_what_it_thinks(small: Dataset, log: Path, tm
     assert not np.array_equal(with_words, without)
 
 
+@pytest.mark.parametrize("option", [{"augmentation": True}, {"adversary": True}, {"weighting": "uncertainty"}])
+def test_each_way_of_reading_changes_what_it_thinks(
+    small: Dataset, log: Path, tmp_path: Path, option: dict[str, object]
+) -> None:
+    """The log has clicks and purchases, so there are heads to weigh."""
+    lists, plain = small.whole("validation"), reading(tmp_path, masked_epochs=0, epochs=2)
+    without = TEACHERS["language"](school(small, log, plain)).logits(lists)
+    shutil.rmtree(small.folder / READING_FOLDER)
+    with_it = TEACHERS["language"](school(small, log, replace(plain, **option))).logits(lists)  # type: ignore[arg-type]
+    assert not np.array_equal(with_it, without)
+
+
 def cut_off(dataset: Dataset, log: Path, how: Reading, epochs: int) -> None:
     """Learn so many epochs of words and pairs, and no more."""
     told = list[str]()
