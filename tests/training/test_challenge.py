@@ -1,5 +1,6 @@
 """A challenger learns on from its champion and is judged on the same lists: better ones pass, spoiled ones don't."""
 
+from collections import Counter, defaultdict
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from inference.verify import verify
 from streams.errors import Misuse
 from streams.evaluation.intervals import Interval, Paired
 from tests.support import damaged, write_version
-from tests.training.conftest import DAY_MS, FIRST_MS, RECIPE, WEEKS, Event, shop, write_log
+from tests.training.conftest import DAY_MS, FIRST_MS, ITEMS, RECIPE, WEEKS, Event, shop, write_log
 from tests.training.test_feedback import record, write
 from tests.unit.building import settings
 from training import challenge
@@ -35,12 +36,17 @@ BOUNDS = Bounds(margin=0.002, forgetting=0.05)
 
 
 def spoiled(events: list[Event]) -> list[Event]:
-    """Return the events with the items of the window dealt out anew: nobody buys there what is theirs."""
+    """Return the events with other items in the window: nobody buys there what they buy otherwise."""
     generator = np.random.default_rng(0)
-    at = [n for n, event in enumerate(events) if PERIODS.window_from_ms <= event["at_ms"] < NEWEST_MS]
-    items = generator.permutation([events[n]["item_id"] for n in at])
-    changed = {n: str(item) for n, item in zip(at, items, strict=True)}
-    return [event | {"item_id": changed.get(n, event["item_id"])} for n, event in enumerate(events)]
+    had: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for event in events:
+        had[event["user_id"]][event["item_id"]] += 1
+    changed = []
+    for event in events:
+        rarest = sorted((had[event["user_id"]][f"i{n}"], generator.random(), f"i{n}") for n in range(ITEMS))
+        spoils = PERIODS.window_from_ms <= event["at_ms"] < NEWEST_MS
+        changed.append(event | {"item_id": rarest[generator.integers(ITEMS // 3)][2]} if spoils else event)
+    return changed
 
 
 def made(log: Path, folder: Path, champion: Path, **changes: Any) -> Challenger:
