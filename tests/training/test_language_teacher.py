@@ -66,7 +66,7 @@ def test_masked_words_before_change_what_it_thinks(small: Dataset, log: Path, tm
 def test_each_way_of_reading_changes_what_it_thinks(
     small: Dataset, log: Path, tmp_path: Path, option: dict[str, object]
 ) -> None:
-    """The log has clicks and purchases, so there are heads to weigh."""
+    """A purchase is a label of all heads, so there are several to weigh."""
     lists, plain = small.whole("validation"), reading(tmp_path, masked_epochs=0, epochs=2)
     without = TEACHERS["language"](school(small, log, plain)).logits(lists)
     shutil.rmtree(small.folder / READING_FOLDER)
