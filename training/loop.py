@@ -112,7 +112,7 @@ class _Loop:
     def run(self, progress: Progress) -> Ran:
         self._resume()
         while self.epoch < self.course.epochs and not self._is_late():
-            value = self._epoch()
+            value = self._epoch(progress)
             told = self._judge()
             self.epoch, self.batch = self.epoch + 1, 0
             self._save()
@@ -127,7 +127,7 @@ class _Loop:
     def _is_late(self) -> bool:
         return bool(self.history) and len(self.history) - 1 - int(np.argmax(self.history)) >= self.course.patience
 
-    def _epoch(self) -> float:
+    def _epoch(self, progress: Progress) -> float:
         """Go through the rest of an epoch; return its mean loss."""
         order = np.random.default_rng((self.course.seed, self.epoch)).permutation(self.task.rows)
         self.model.train()
@@ -138,6 +138,9 @@ class _Loop:
             self.batch += 1
             if self.batch % self.course.checkpoint_steps == 0 and self.batch < self.steps_an_epoch:
                 self._save()
+                progress(
+                    f"epoch {self.epoch + 1} of {self.course.epochs}: step {self.batch:,} of {self.steps_an_epoch:,}"
+                )
         return float(np.mean(losses)) if losses else math.nan
 
     def _step(self, rows: Rows) -> float:

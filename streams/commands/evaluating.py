@@ -49,7 +49,9 @@ _OPTIONS = (
     click.option(
         "--processes", type=click.IntRange(min=1), default=1, show_default=True, help="To predict (and train) with."
     ),
-    click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Of samples and intervals."),
+    click.option(
+        "--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Of samples, intervals and training."
+    ),
 )
 
 

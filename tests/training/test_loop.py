@@ -65,6 +65,13 @@ def same(one: nn.Module, two: nn.Module) -> bool:
     return all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
 
+def test_a_run_tells_how_far_it_is() -> None:
+    told: list[str] = []
+    run(network(), Line(), replace(COURSE, epochs=1), progress=told.append)
+    assert [line.partition(":")[0] for line in told] == ["epoch 1 of 1"] * 3
+    assert told[:2] == ["epoch 1 of 1: step 2 of 5", "epoch 1 of 1: step 4 of 5"]
+
+
 @pytest.mark.parametrize("cut_at", [1, 3, 4, 7, 15])
 def test_a_run_that_is_cut_off_ends_with_the_same_weights(tmp_path: Path, cut_at: int) -> None:
     whole, ran = trained(Line(noisy=True))
