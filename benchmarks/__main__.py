@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from benchmarks import backfill, drift, explore, ingest, latency, learner, react, simulate, store, swap
+from benchmarks import backfill, drift, explore, ingest, latency, learner, rank, react, simulate, store, swap
 from benchmarks.report import Section, as_json, machine, show
 from streams.embedded.stack import Addresses, Stack
 from streams.errors import StreamrankError
@@ -30,6 +30,7 @@ def suites(seconds: float, swaps: int, plot: Path | None, data: Path | None) -> 
         "latency": _on_stack(lambda at, folder, command: latency.measure(at, folder, seconds, command)),
         "ingest": _on_stack(lambda at, folder, command: ingest.measure(at, folder, ingest.EVENTS_IN_LOG, command)),
         "react": _on_stack(react.measure),
+        "rank": rank.measure,
         "store": _on_stack(store.measure),
         "backfill": _on_stack(backfill.measure),
         "simulate": simulate.measure,
@@ -55,7 +56,7 @@ def _on_stack(measure: Callable[[Addresses, Path, str], list[Section]]) -> Measu
     "suite",
     required=False,
     type=click.Choice(
-        ["latency", "react", "ingest", "store", "backfill", "simulate", "explore", "swap", "learner", "drift"]
+        ["latency", "react", "ingest", "rank", "store", "backfill", "simulate", "explore", "swap", "learner", "drift"]
     ),
 )
 @click.option("--seconds", default=20.0, show_default=True, type=click.FloatRange(1), help="Length of a paced run.")

@@ -59,8 +59,19 @@ def add_redis(section: Section, addresses: Addresses) -> None:
 
 def add_triton(section: Section, addresses: Addresses) -> None:
     """Add the bare call of the ranker that is served."""
+    inputs = random_inputs()
+    client = TritonAddress(addresses.triton).sync_client()
+    times = _timed_ms(lambda: decode(client.infer("ranker", encode(inputs)), inputs, "ranker"))
+    note = f"gRPC, blocking, 1 x {CANDIDATES} candidates, answer checked"
+    section.floor("Triton call, p50", percentile(times, 0.5), "ms", note)
+    section.floor("Triton call, p99", percentile(times, 0.99), "ms", note)
+    client.close()
+
+
+def random_inputs() -> RankerInputs:
+    """Return one list of CANDIDATES, drawn with a fixed seed."""
     rng = np.random.default_rng(1)
-    inputs = RankerInputs(
+    return RankerInputs(
         features=rng.random((1, CANDIDATES, len(FEATURES)), np.float32),
         pairs=rng.random((1, CANDIDATES, 2 * SEEDS), np.float32),
         seeds=rng.random((1, SEEDS), np.float32),
@@ -69,12 +80,6 @@ def add_triton(section: Section, addresses: Addresses) -> None:
         item_codes=rng.integers(1, CODES + 1, (1, CANDIDATES, CODE_LEVELS), np.int32),
         history_codes=rng.integers(1, CODES + 1, (1, HISTORY, CODE_LEVELS), np.int32),
     )
-    client = TritonAddress(addresses.triton).sync_client()
-    times = _timed_ms(lambda: decode(client.infer("ranker", encode(inputs)), inputs, "ranker"))
-    note = f"gRPC, blocking, 1 x {CANDIDATES} candidates, answer checked"
-    section.floor("Triton call, p50", percentile(times, 0.5), "ms", note)
-    section.floor("Triton call, p99", percentile(times, 0.99), "ms", note)
-    client.close()
 
 
 def empty_agent(addresses: Addresses, topic: str, partitions: int, events: int) -> float:

@@ -24,15 +24,37 @@ def platt(p: NDArray[np.float64], labels: NDArray[np.float64]) -> tuple[float, f
     >>> round(float(1 / (1 + np.exp(-b))), 3)
     0.25
     """
+    x, level = _logit(p), _logit(labels.mean())
+    slope, shift = _newton(np.stack((x, np.ones(len(x)))), labels, np.array([0.0, level]), np.zeros(len(x)))
+    if slope < MIN_SLOPE:
+        slope, (shift,) = MIN_SLOPE, _newton(np.ones((1, len(x))), labels, np.array([level]), MIN_SLOPE * x)
+    return float(slope), float(shift)
+
+
+def _logit(p: NDArray[np.float64]) -> NDArray[np.float64]:
     p = np.clip(p, _EDGE, 1 - _EDGE)
-    x = np.stack((np.log(p / (1 - p)), np.ones(len(p))))  # (2, R)
-    weights = np.array([1.0, 0.0])
+    logit: NDArray[np.float64] = np.log(p / (1 - p))
+    return logit
+
+
+def _newton(
+    x: NDArray[np.float64], labels: NDArray[np.float64], weights: NDArray[np.float64], offset: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the weights (D,) of x (D, R) that maximise the likelihood; a step that lowers it is halved."""
+    z = weights @ x + offset
     for _ in range(STEPS):
-        now = 1 / (1 + np.exp(-weights @ x))
-        gradient = x @ (labels - now)
-        curvature = (x * now * (1 - now)) @ x.T + _RIDGE * np.eye(2)
-        weights = weights + np.linalg.solve(curvature, gradient)
-    return max(MIN_SLOPE, float(weights[0])), float(weights[1])
+        now = 0.5 * (1 + np.tanh(0.5 * z))
+        curvature = (x * now * (1 - now)) @ x.T + _RIDGE * np.eye(len(x))
+        step = np.linalg.solve(curvature, x @ (labels - now))
+        before = _likelihood(z, labels)
+        while _likelihood(z + step @ x, labels) < before and np.abs(step).max() > _EDGE:
+            step = step / 2
+        weights, z = weights + step, z + step @ x
+    return weights
+
+
+def _likelihood(z: NDArray[np.float64], labels: NDArray[np.float64]) -> float:
+    return float(labels @ z - np.logaddexp(0, z).sum())
 
 
 def calibrate(student: Student, p: NDArray[np.float32], labels: NDArray[np.bool_]) -> None:

@@ -93,8 +93,12 @@ def restore(model: nn.Module, state: State, source: str) -> None:
         BadModel: the state is of a network of another shape; nothing was changed.
     """
     now = learned(model)
-    for name in now.keys() | state.keys():
+    for name in {**now, **state}:
         ours, theirs = (tuple(s[name].shape) if name in s else None for s in (now, state))
         if ours != theirs:
-            raise BadModel(f"{source}: is of another shape: {name} is {theirs or 'missing'}, not {ours or 'there'}")
+            raise BadModel(f"{source}: is of another shape: {name} is {_told(theirs)}, not {_told(ours)}")
     model.load_state_dict(state, strict=False)
+
+
+def _told(shape: tuple[int, ...] | None) -> str:
+    return "missing" if shape is None else str(shape) if shape else "a number"

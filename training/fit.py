@@ -1,4 +1,4 @@
-"""Trains a ranker on a data set: the sequences first, then the student on the lists, then the sequences anew, twice.
+"""Trains a ranker on a data set: the sequences first, then the student on the lists, then the sequences on and anew.
 
 The student learns beside a taste that has seen only what came before its lists, so that it trusts it no more than it
 may. What is served is a taste of the whole log, which knows more: so the first one learns on until the validation

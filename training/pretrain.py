@@ -73,14 +73,14 @@ def pretrain(
             places_of = torch.from_numpy(rows[some, :longest]).long(), torch.from_numpy(wanted[some, :longest])
             negatives = torch.from_numpy(generator.choice(len(drawn_from), recipe.negatives, p=drawn_from))
             loss = _loss(taste, *places_of, negatives, items.hidden(recipe.id_dropout, generator), log_q)
-            losses.append(number(loss, f"sequences, epoch {epoch + 1}"))
+            losses.append(number(loss, f"sequences ({part}), epoch {epoch + 1}"))
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
         phase.keep()
         watch.scalars(f"{name}/loss", float(np.mean(losses)), epoch + 1)
-        watch.progress(f"sequences, epoch {epoch + 1} of {epochs}: loss {np.mean(losses):.4f}")
+        watch.progress(f"sequences ({part}), epoch {epoch + 1} of {epochs}: loss {np.mean(losses):.4f}")
     optimizer.zero_grad(set_to_none=True)  # or the student's gradients would be clipped by what is left here
     if base is None:
         taste.seen.zero_()

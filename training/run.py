@@ -84,17 +84,18 @@ def learn(
     """
     lesson = Lesson(job.log, job.protocol, job.chosen)
     dataset = build(lesson, work, job.settings, recipe, processes=job.asked.processes, progress=progress)
-    read_from = dataset.folder / READING_FOLDER
+    read_from, fit_folder = dataset.folder / READING_FOLDER, dataset.folder / FIT_FOLDER
     teacher: dict[str, Any] = {}
     if recipe.distillation.alpha:
         school = School(dataset, _signals(lesson, recipe), lesson.items, recipe, lambda line: progress(line, None))
         dataset, teacher = _taught(school, work / "taught")
-    watch = Watch(lambda line: progress(line, None), scalars, dataset.folder / FIT_FOLDER)
+        fit_folder = fit_folder.with_name(f"{FIT_FOLDER}-taught")  # not in what is made anew each time
+    watch = Watch(lambda line: progress(line, None), scalars, fit_folder)
     fitted = fit(dataset, recipe, watch)
     shutil.rmtree(read_from, ignore_errors=True)
     export(fitted.student, out, version)
     save_student(fitted.student, out / str(version) / STUDENT_FILE)
-    learned = dataset.meta | teacher | {"best_epoch": fitted.best_epoch}
+    learned = dataset.meta | teacher | {"best_epoch": fitted.best_epoch, "trust": fitted.student.trust.item()}
     learned["validation_ndcg"] = [round(value, 4) for value in fitted.validation_ndcg]
     return OnnxRanker(out, version), learned, fitted.seconds
 

@@ -116,7 +116,12 @@ class Growing:
         """Return the sequences of all that passed by, or of what did before number `until`.
 
         What came before numbers `early_until` and `late_until` are those parts. Codes are the catalogue's.
+
+        Raises:
+            Misuse: nothing passed by.
         """
+        if not self._users:
+            raise Misuse("nothing to learn from: there is no signal before the lists that are to be judged")
         last = sys.maxsize if until is None else until
         ends = [bisect_left(numbers, last) for _, numbers in self._users.values()]
         sequences, came = zip(

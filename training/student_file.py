@@ -37,6 +37,7 @@ def load_student(path: Path) -> Student:
     try:
         student.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     except (OSError, RuntimeError, TypeError, KeyError, AttributeError, EOFError, pickle.UnpicklingError) as exc:
-        first = str(exc).strip().splitlines()[0]
-        raise BadModel(f"{path}: holds no student of this version: {first}") from exc
+        lines = str(exc).strip().splitlines()
+        why = lines[min(1, len(lines) - 1)].strip() if lines else type(exc).__name__  # torch's first is a heading
+        raise BadModel(f"{path}: holds no student of this version: {why}: train anew") from exc
     return student.eval()

@@ -50,7 +50,11 @@ _OPTIONS = (
         "--processes", type=click.IntRange(min=1), default=1, show_default=True, help="To predict (and train) with."
     ),
     click.option(
-        "--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Of samples, intervals and training."
+        "--seed",
+        type=click.IntRange(0, 2**32 - 1),
+        default=1,
+        show_default=True,
+        help="Of samples, intervals and training.",
     ),
 )
 

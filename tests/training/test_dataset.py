@@ -18,6 +18,7 @@ from training.dataset import Dataset
 from training.lesson import Lesson
 from training.lists import Lists, batch
 from training.recipe import Limits
+from training.sequences import Sequences
 from training.splits import choose
 from training.steps import Step, find_steps
 
@@ -171,3 +172,11 @@ def test_what_is_wrong_is_one_sentence(dataset: Dataset, tmp_path: Path) -> None
         dataset.paths("test")
     with pytest.raises(Misuse, match="which are too few to learn from"):
         lists_of(write_log(tmp_path / "log", shop()[:1]), tmp_path / "lists")
+
+
+def test_the_late_part_ends_where_the_validation_lists_begin(whole: Dataset, log: Path) -> None:
+    first = steps_of(log, ALL, "validation")[0]
+    signals = [one for entry in Lesson(log).entries() if (one := signal(entry))]
+    before = Sequences.of(one for one in signals if one.at_ms < first.at_ms)
+    assert 0 < len(before.items) < len(whole.sequences.items)
+    assert int(whole.sequences.late.sum()) == len(before.items)

@@ -79,3 +79,25 @@ def test_calibration_finds_the_slope_and_shift_that_made_the_labels() -> None:
     labels = generator.random(50_000) < 1 / (1 + np.exp(-(0.5 * z - 1.0)))
     slope, shift = platt(1 / (1 + np.exp(-z)), labels.astype(np.float64))
     assert (slope, shift) == (pytest.approx(0.5, abs=0.05), pytest.approx(-1.0, abs=0.05))
+
+
+@pytest.mark.parametrize(("slope", "shift"), [(0.3, -1.2), (0.4, -1.5), (1.0, 0.0), (2.0, 1.0)])
+@pytest.mark.parametrize(("mean", "deviation"), [(-6.0, 1.5), (-6.0, 4.0), (0.0, 3.0)])
+def test_calibration_finds_them_however_sure_the_scores_are(
+    slope: float, shift: float, mean: float, deviation: float
+) -> None:
+    """From one and zero, and without halving, Newton's steps grow beyond all bounds for the sure ones."""
+    generator = np.random.default_rng(2)
+    z = generator.normal(mean, deviation, 200_000).clip(-15, 15)
+    labels = generator.random(len(z)) < 1 / (1 + np.exp(-(slope * z + shift)))
+    found = platt(1 / (1 + np.exp(-z)), labels.astype(np.float64))
+    assert found == (pytest.approx(slope, abs=0.1), pytest.approx(shift, abs=0.4))
+
+
+def test_an_order_that_says_nothing_keeps_the_share_of_labels() -> None:
+    generator = np.random.default_rng(3)
+    z = generator.normal(size=50_000)
+    labels = generator.random(50_000) < 1 / (1 + np.exp(0.5 * z + 2.0))  # the other way round
+    slope, shift = platt(1 / (1 + np.exp(-z)), labels.astype(np.float64))
+    assert slope == training.calibrate.MIN_SLOPE
+    assert (1 / (1 + np.exp(-(slope * z + shift)))).mean() == pytest.approx(labels.mean(), rel=1e-3)

@@ -131,7 +131,7 @@ def test_places_bound_the_work(sequences: Sequences, places: int, epochs: int) -
         sequences, replace(RECIPE, epochs=3, places=places, batch_rows=32), 1, part="whole", watch=Watch(told.append)
     )
     assert len(told) == epochs
-    assert told[-1].startswith(f"sequences, epoch {epochs} of {epochs}: loss ")
+    assert told[-1].startswith(f"sequences (whole), epoch {epochs} of {epochs}: loss ")
 
 
 @pytest.mark.parametrize("batch_rows", [300, 50, 15, 14])

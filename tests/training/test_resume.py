@@ -17,6 +17,7 @@ from training.dataset import Dataset
 from training.fit import Fitted, fit
 from training.lists import Lists
 from training.phases import Watch
+from training.student import Student
 
 QUICK = replace(RECIPE, fit=replace(RECIPE.fit, epochs=3))
 
@@ -50,8 +51,9 @@ def same(one: Fitted, other: Fitted) -> bool:
     )
 
 
-# Two epochs of sequences, one line before the lists, three epochs of lists, two of sequences.
-@pytest.mark.parametrize("line", [1, 2, 3, 4, 6, 7])
+# Two epochs of early sequences, one line before the lists, three epochs of lists, one of late sequences, the trust,
+# two epochs of all sequences.
+@pytest.mark.parametrize("line", [1, 2, 3, 4, 6, 7, 8, 9])
 def test_cut_off_after_an_epoch_of_any_phase(dataset: Dataset, whole: Fitted, tmp_path: Path, line: int) -> None:
     cut_off(dataset, tmp_path / "fit", line)
     assert same(fit(dataset, QUICK, Watch(folder=tmp_path / "fit")), whole)
@@ -94,6 +96,15 @@ def test_another_recipe_other_data_and_another_shape_are_named(dataset: Dataset,
     state.weights["mean"] = state.weights["mean"][1:]
     state.save(tmp_path / "lists")
     with pytest.raises(BadModel, match="is of another shape: mean is "):
+        fit(dataset, QUICK, Watch(folder=tmp_path))
+    del state.weights["trust"]
+    state.weights["mean"] = Student().mean
+    state.save(tmp_path / "lists")
+    with pytest.raises(BadModel, match="trust is missing, not a number"):
+        fit(dataset, QUICK, Watch(folder=tmp_path))
+    state.weights |= {"trust": Student().trust, "extra": torch.tensor(1.0)}
+    state.save(tmp_path / "lists")
+    with pytest.raises(BadModel, match="extra is a number, not missing"):
         fit(dataset, QUICK, Watch(folder=tmp_path))
     (tmp_path / "lists" / CHECKPOINT_FILE).write_bytes(b"half")
     with pytest.raises(BadModel, match="no checkpoint: remove it to begin anew"):

@@ -87,3 +87,8 @@ def test_they_come_back_from_a_file_and_a_damaged_one_is_one_sentence(tmp_path: 
         (tmp_path / "sequences.npz").write_bytes(damaged)
         with pytest.raises(Misuse, match=r"sequences\.npz: cannot read the sequences"):
             Sequences.load(tmp_path / "sequences.npz")
+
+
+def test_no_signal_at_all_is_one_sentence() -> None:
+    with pytest.raises(Misuse, match="nothing to learn from: there is no signal"):
+        Sequences.of([])

@@ -9,6 +9,7 @@ from typing import Any, get_args, get_type_hints
 import numpy as np
 import pytest
 
+import training.fit
 import training.run
 from inference.onnx_ranker import OnnxRanker
 from streams.cli import run
@@ -32,10 +33,11 @@ from training.teachers import TEACHERS, School
 SPLIT_MS = FIRST_MS + (WEEKS - 2) * 7 * DAY_MS
 
 
+QUICK_EPOCHS = 4
 QUICK = [f"{key}={value}" for key, value in {
     "limits.train": LIMITS.train, "limits.validation": LIMITS.validation, "limits.negatives": LIMITS.negatives,
     "pretraining.epochs": 2, "pretraining.places": 20_000, "pretraining.negatives": 64,
-    "fit.epochs": 4, "fit.batch_lists": 8, "fit.learning_rate": 5e-3,
+    "fit.epochs": QUICK_EPOCHS, "fit.batch_lists": 8, "fit.learning_rate": 5e-3,
 }.items()]  # fmt: skip
 """A recipe by which a training lasts a second."""
 
@@ -148,6 +150,8 @@ def test_what_is_wrong_is_one_sentence_and_leaves_nothing(
         error = [line for line in capsys.readouterr().err.splitlines() if line.startswith("streamrank: ")]
         assert len(error) == 1
         assert said in error[0]
+    assert run([*command, str(tmp_path / "few"), "--seed", str(2**32)]) == 2
+    assert "--seed" in capsys.readouterr().err
     assert not list((tmp_path / "ranker").glob("**/*"))
 
 
@@ -178,6 +182,33 @@ def test_distill_trains_a_teacher_and_says_who_it_was(
     assert 0 < manifest["data"]["teacher"]["validation_ndcg"] <= 1
     assert "judged" in capsys.readouterr().err
     assert load_student(out / "1" / STUDENT_FILE)
+
+
+def test_a_distillation_that_was_cut_off_goes_on_to_the_same_student(
+    log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    epoch, left = training.fit._epoch, QUICK_EPOCHS + 1  # noqa: SLF001
+
+    def stop(*arguments: Any) -> float:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise KeyboardInterrupt
+        return epoch(*arguments)
+
+    def distilled(name: str) -> tuple[int, str, Path]:
+        words = ["distill", "--teacher", "student", "--log", log, "--out", tmp_path / name, "--work", tmp_path / "work"]
+        code = run([str(word) for word in [*words, *QUICK, "--split", SPLIT_MS]])
+        return code, capsys.readouterr().err, tmp_path / name / "1" / "model.onnx"
+
+    _, said, whole = distilled("whole")
+    assert said.count("epoch 1: loss") == 2  # the teacher's and the student's
+    with monkeypatch.context() as patched:
+        patched.setattr(training.fit, "_epoch", stop)
+        assert distilled("cut")[0] == 130
+    _, said, resumed = distilled("cut")
+    assert said.count("epoch 1: loss") == 1
+    assert resumed.read_bytes() == whole.read_bytes()
 
 
 def test_every_teacher_has_a_name_for_the_command() -> None:
