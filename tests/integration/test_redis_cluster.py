@@ -30,7 +30,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[int]]:
     with ExitStack() as servers:
         ports = []
         for _ in range(4):
-            options = ("--cluster-enabled", "yes", "--cluster-port", str(free_port()))
+            # On a slow machine the replica would take over by itself before the test tells it to.
+            options = ("--cluster-enabled", "yes", "--cluster-replica-no-failover", "yes")
+            options += ("--cluster-port", str(free_port()))
             ports.append(servers.enter_context(valkey(tmp_path_factory.mktemp("node"), *options)))
         nodes = [servers.enter_context(redis.Redis(port=port, decode_responses=True)) for port in ports]
         for node, share in zip(nodes, SHARES, strict=False):
