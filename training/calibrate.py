@@ -46,6 +46,8 @@ def _newton(
         now = 0.5 * (1 + np.tanh(0.5 * z))
         curvature = (x * now * (1 - now)) @ x.T + _RIDGE * np.eye(len(x))
         step = np.linalg.solve(curvature, x @ (labels - now))
+        if np.abs(step).max() < _EDGE:
+            break
         before = _likelihood(z, labels)
         while _likelihood(z + step @ x, labels) < before and np.abs(step).max() > _EDGE:
             step = step / 2

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from streams.errors import BadModel, Misuse
+from training.checkpoints import restore
 from training.staged import write_whole
 from training.student import Student
 
@@ -35,9 +36,9 @@ def load_student(path: Path) -> Student:
         raise Misuse(f"{path}: no such file: `streamrank train` leaves {STUDENT_FILE} beside the model that it writes")
     student = Student()
     try:
-        student.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        restore(student, state, f"{path}: holds no student of this version")
     except (OSError, RuntimeError, TypeError, KeyError, AttributeError, EOFError, pickle.UnpicklingError) as exc:
-        lines = str(exc).strip().splitlines()
-        why = lines[min(1, len(lines) - 1)].strip() if lines else type(exc).__name__  # torch's first is a heading
-        raise BadModel(f"{path}: holds no student of this version: {why}: train anew") from exc
+        first = str(exc).strip().splitlines()[0]
+        raise BadModel(f"{path}: holds no student of this version: {first}") from exc
     return student.eval()
